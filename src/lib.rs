@@ -1,0 +1,9 @@
+//! hearth: a GitLab Runner custom executor driver that keeps small hosts warm.
+//!
+//! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
+//! [`plan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
+//! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
+
+pub mod outcome;
+pub mod settings;
+pub mod units;

@@ -1,0 +1,2 @@
+//! The thin binary: see `hearth::stage` and `hearth::operator`.
+fn main() {}

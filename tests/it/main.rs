@@ -1,0 +1,1 @@
+//! The outer ring: the built binary against a real engine and a real registry.
