@@ -4,8 +4,10 @@
 //! [`plan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
 //! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
+pub mod engine;
 pub mod job;
 pub mod outcome;
+pub mod plan;
 pub mod secret;
 pub mod settings;
 pub mod units;

@@ -1,0 +1,276 @@
+//! The [`Engine`] trait and the values that cross it.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::io::AsyncWrite;
+
+use super::error::EngineError;
+use super::progress::PullEvent;
+use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
+use crate::secret::Secret;
+
+/// What an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// Its name and version, for people.
+    pub name: String,
+    /// The API version in use, such as `1.41`.
+    pub api: String,
+    /// Its operating system, such as `linux`.
+    pub os: String,
+    /// Its architecture in Go's words, such as `arm64`.
+    pub arch: String,
+}
+
+/// What is known of an image that is on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// The engine's own ID for it.
+    pub id: String,
+    /// `repository@sha256:…` for each registry it came from; empty for images built or loaded here.
+    pub repo_digests: Vec<String>,
+    /// Operating system.
+    pub os: String,
+    /// Architecture in Go's words.
+    pub architecture: String,
+    /// Variant such as `v7`; empty for none.
+    pub variant: String,
+    /// Its ENTRYPOINT.
+    pub entrypoint: Vec<String>,
+    /// Its USER; empty: root.
+    pub user: String,
+    /// Ports it exposes, such as `5432/tcp`.
+    pub exposed_ports: Vec<String>,
+    /// Whether it has a HEALTHCHECK that is not `NONE`.
+    pub has_healthcheck: bool,
+    /// Its environment, as `NAME=value`.
+    pub env: Vec<String>,
+}
+
+/// A login to a registry, as the engine takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// The user name; empty with an identity token.
+    pub username: String,
+    /// The password; empty with an identity token.
+    pub password: Secret,
+    /// An OAuth token; empty with user and password.
+    pub identity_token: Secret,
+    /// The registry's address.
+    pub server: String,
+}
+
+/// An image to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// The full reference with tag or digest.
+    pub reference: String,
+    /// The platform; empty: the engine's own.
+    pub platform: String,
+    /// The login; `None`: anonymous.
+    pub login: Option<RegistryLogin>,
+}
+
+/// Whether something had to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// Made, with warnings the engine gave.
+    Made(Created),
+    /// The name is taken by an object of an earlier attempt.
+    NameTaken,
+    /// The image is not on this host (any more).
+    ImageMissing,
+}
+
+/// An object just made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Created {
+    /// The engine's ID for it.
+    pub id: String,
+    /// What the engine could not do as asked.
+    pub warnings: Vec<String>,
+}
+
+/// The answer to a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone now.
+    Removed,
+    /// It was gone before.
+    Gone,
+    /// Something uses it, or it is being removed by somebody else.
+    InUse,
+}
+
+/// The health of a container whose image has a HEALTHCHECK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// No check is configured.
+    None,
+    /// Not decided yet.
+    Starting,
+    /// The check passes.
+    Healthy,
+    /// The check fails.
+    Unhealthy,
+}
+
+/// The state of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerState {
+    /// The engine's ID.
+    pub id: String,
+    /// Whether its main process runs.
+    pub running: bool,
+    /// Whether it was created and never started.
+    pub fresh: bool,
+    /// The main process's exit code, where it ended.
+    pub exit_code: i64,
+    /// Whether the engine saw the main process killed for lack of memory.
+    pub oom_killed: bool,
+    /// What the engine says about a failed start; empty for nothing.
+    pub error: String,
+    /// Its health.
+    pub health: Health,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The user it was created with; empty: root.
+    pub user: String,
+    /// Its address on each network: network name to IPv4 address.
+    pub addresses: BTreeMap<String, String>,
+    /// The memory limit in bytes; 0: none.
+    pub memory: i64,
+}
+
+/// A container in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSummary {
+    /// The engine's ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Which part of a container's log is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogsRequest {
+    /// Only lines since this many seconds after the epoch; 0: all.
+    pub since: i64,
+    /// Only the last lines; `None`: all.
+    pub tail: Option<u32>,
+    /// Whether to go on with new lines.
+    pub follow: bool,
+    /// Whether each line starts with its time.
+    pub timestamps: bool,
+}
+
+/// Bytes of a container's or exec's output, stdout and stderr in the order the engine gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Whether they were written to stderr.
+    pub stderr: bool,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// A stream of output.
+pub type Output = Pin<Box<dyn Stream<Item = Result<Chunk, EngineError>>>>;
+/// The way to a process's stdin; shutting it down is the end of its input.
+pub type Input = Pin<Box<dyn AsyncWrite>>;
+
+/// Both ends of an attached container.
+pub struct Attached {
+    /// What it prints.
+    pub output: Output,
+    /// Its stdin.
+    pub input: Input,
+}
+
+/// A command started in a container.
+pub struct ExecRunning {
+    /// The engine's ID for it.
+    pub id: String,
+    /// What it prints.
+    pub output: Output,
+    /// Its stdin.
+    pub input: Input,
+}
+
+/// The state of a command in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecState {
+    /// Whether it still runs.
+    pub running: bool,
+    /// Its exit code; `None` while it runs or where the engine lost it.
+    pub exit_code: Option<i64>,
+}
+
+/// A container engine. One method is one API call, unless it says otherwise.
+#[expect(async_fn_in_trait, reason = "hearth runs on one thread; no future has to be Send")]
+pub trait Engine {
+    /// Returns what the engine is, and settles the API version on the first call.
+    async fn version(&self) -> Result<EngineVersion, EngineError>;
+
+    /// Returns an image's facts; `None` if it is not on this host.
+    async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;
+
+    /// Pulls an image, telling of its progress. A failure inside the stream is [`EngineError::Refused`] with status 0.
+    async fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(PullEvent)) -> Result<(), EngineError>;
+
+    /// Creates a network.
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError>;
+
+    /// Removes a network by name or ID.
+    async fn remove_network(&self, name: &str) -> Result<Removal, EngineError>;
+
+    /// Returns the IDs of networks with a label.
+    async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError>;
+
+    /// Creates a volume, or finds the one of that name.
+    async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), EngineError>;
+
+    /// Removes a volume.
+    async fn remove_volume(&self, name: &str) -> Result<Removal, EngineError>;
+
+    /// Returns the names of volumes with a label.
+    async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError>;
+
+    /// Creates a container.
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError>;
+
+    /// Starts a container; one that runs already is fine.
+    async fn start_container(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Returns a container's state; `None` if it does not exist.
+    async fn container(&self, name: &str) -> Result<Option<ContainerState>, EngineError>;
+
+    /// Stops a container: TERM to its main process, KILL after `grace`. Waits for its end; gone or stopped is fine.
+    async fn stop_container(&self, name: &str, grace: Duration) -> Result<(), EngineError>;
+
+    /// Kills a container's main process and with it all others; gone or stopped is fine.
+    async fn kill_container(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Removes a container, running or not, with its anonymous volumes.
+    async fn remove_container(&self, name: &str) -> Result<Removal, EngineError>;
+
+    /// Returns all containers with a label, stopped ones too.
+    async fn containers_labelled(&self, label: &str, value: &str) -> Result<Vec<ContainerSummary>, EngineError>;
+
+    /// Returns a container's log.
+    async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError>;
+
+    /// Attaches to a container's main process, which may not have been started yet.
+    async fn attach(&self, name: &str) -> Result<Attached, EngineError>;
+
+    /// Starts a command in a running container (two calls).
+    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<ExecRunning, EngineError>;
+
+    /// Returns the state of a command.
+    async fn exec_state(&self, id: &str) -> Result<ExecState, EngineError>;
+}

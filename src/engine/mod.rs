@@ -1,0 +1,19 @@
+//! The container engine: one narrow trait in our own words, and the Docker API behind it.
+//!
+//! An edge: it talks to the engine's socket and to nothing else. "Gone" and "in use" are answers, not errors. What an
+//! engine refuses because of what the *job* asked for is told apart from what is wrong with the host in [`refusal`].
+
+mod api;
+mod convert;
+mod docker;
+mod error;
+mod progress;
+pub mod refusal;
+
+pub use api::{
+    Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
+    ExecState, Health, ImageFacts, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
+};
+pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
+pub use error::EngineError;
+pub use progress::{PullEvent, PullMeter};

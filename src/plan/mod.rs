@@ -1,0 +1,3 @@
+//! What shall exist for a job: values without choices. Pure.
+
+pub mod spec;
