@@ -5,6 +5,7 @@
 //! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
 pub mod engine;
+pub mod image;
 pub mod job;
 pub mod outcome;
 pub mod plan;

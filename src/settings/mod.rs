@@ -5,6 +5,6 @@
 mod model;
 
 pub use model::{
-    DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits, PullPolicy, PullSettings, ServiceSetting,
-    Settings, VolumeSetting,
+    BadPullPolicy, DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits, PullPolicy,
+    PullSettings, ServiceSetting, Settings, VolumeSetting,
 };

@@ -1,9 +1,12 @@
 //! The checked settings: what the rest of the program sees. Key names are the docker executor's wherever it has one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use crate::image::{Patterns, ProjectPatterns};
 use crate::units::ByteSize;
 
 /// All settings in force for one process: defaults, file and `[runner."NAME"]` overlay already merged and checked.
@@ -76,9 +79,9 @@ pub struct JobSettings {
     /// The policies a job may ask for; empty: those of `pull_policy`.
     pub allowed_pull_policies: Vec<PullPolicy>,
     /// Globs of images a job may name; empty: all.
-    pub allowed_images: Vec<String>,
+    pub allowed_images: Patterns,
     /// Globs of service images a job may name; empty: all.
-    pub allowed_services: Vec<String>,
+    pub allowed_services: Patterns,
     /// The user of the build container, whatever the job says; empty: the job's choice, else the image's.
     pub user: String,
     /// Users a job may name (exact match); empty and no `user`: any.
@@ -92,17 +95,17 @@ pub struct JobSettings {
     /// Runs build containers privileged.
     pub privileged: bool,
     /// Globs of images that `privileged` is limited to; empty: all.
-    pub allowed_privileged_images: Vec<String>,
+    pub allowed_privileged_images: Patterns,
     /// Runs services privileged; `None`: as `privileged`.
     pub services_privileged: Option<bool>,
     /// Globs of service images that privilege is limited to; empty: all.
-    pub allowed_privileged_services: Vec<String>,
+    pub allowed_privileged_services: Patterns,
     /// Globs of project paths (or `id:NUMBER`) that get privilege; empty: all.
-    pub privileged_allowed_projects: Vec<String>,
+    pub privileged_allowed_projects: ProjectPatterns,
     /// Volumes: `/path`, `name:/path[:ro]` or `/host:/path[:ro]`.
     pub volumes: Vec<VolumeSetting>,
     /// Globs of project paths (or `id:NUMBER`) that get `volumes` with a host path or a name; empty: all.
-    pub volumes_allowed_projects: Vec<String>,
+    pub volumes_allowed_projects: ProjectPatterns,
     /// Makes cache volumes and `volumes = ["/path"]` temporary.
     pub disable_cache: bool,
     /// Services that every job gets.
@@ -124,7 +127,7 @@ pub struct JobSettings {
     /// Runs an init process as PID 1 of the build container.
     pub init: bool,
     /// Globs of images that insist on being PID 1.
-    pub no_init_images: Vec<String>,
+    pub no_init_images: Patterns,
     /// Runs an init process in services.
     pub services_init: bool,
     /// Limits of build and helper containers.
@@ -205,6 +208,41 @@ pub enum PullPolicy {
     IfNotPresent,
     /// The registry is never asked.
     Never,
+}
+
+impl PullPolicy {
+    /// Returns the name by which GitLab knows the policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::IfNotPresent => "if-not-present",
+            Self::Never => "never",
+        }
+    }
+}
+
+impl fmt::Display for PullPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is not a pull policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a pull policy: allowed are always, if-not-present and never")]
+pub struct BadPullPolicy(pub String);
+
+impl FromStr for PullPolicy {
+    type Err = BadPullPolicy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "always" => Ok(Self::Always),
+            "if-not-present" => Ok(Self::IfNotPresent),
+            "never" => Ok(Self::Never),
+            _ => Err(BadPullPolicy(text.to_owned())),
+        }
+    }
 }
 
 /// One entry of `volumes`.

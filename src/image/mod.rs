@@ -1,0 +1,17 @@
+//! Which image a job means, whether it may have it, and with whose credentials it is fetched.
+//!
+//! Pure rules: nothing here knows the engine, the registry, the file system, the environment or the clock. The rules
+//! are those of GitLab's docker executor; where this driver is stricter, the item says so.
+
+mod allow;
+mod auth;
+mod docker_config;
+mod platform;
+mod reference;
+
+pub use allow::{
+    BadPattern, Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user,
+};
+pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};
+pub use platform::{BadPlatform, Fit, Platform, list_platforms};
+pub use reference::{BadReference, ImageRef};
