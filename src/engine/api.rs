@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::error::EngineError;
 use super::progress::PullEvent;
+use crate::image::ImageFacts;
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 use crate::secret::Secret;
 
@@ -24,31 +25,6 @@ pub struct EngineVersion {
     pub os: String,
     /// Its architecture in Go's words, such as `arm64`.
     pub arch: String,
-}
-
-/// What is known of an image that is on this host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageFacts {
-    /// The engine's own ID for it.
-    pub id: String,
-    /// `repository@sha256:…` for each registry it came from; empty for images built or loaded here.
-    pub repo_digests: Vec<String>,
-    /// Operating system.
-    pub os: String,
-    /// Architecture in Go's words.
-    pub architecture: String,
-    /// Variant such as `v7`; empty for none.
-    pub variant: String,
-    /// Its ENTRYPOINT.
-    pub entrypoint: Vec<String>,
-    /// Its USER; empty: root.
-    pub user: String,
-    /// Ports it exposes, such as `5432/tcp`.
-    pub exposed_ports: Vec<String>,
-    /// Whether it has a HEALTHCHECK that is not `NONE`.
-    pub has_healthcheck: bool,
-    /// Its environment, as `NAME=value`.
-    pub env: Vec<String>,
 }
 
 /// A login to a registry, as the engine takes it.

@@ -8,7 +8,8 @@ use bollard::models::{
     NetworkingConfig, ResourcesUlimits, VolumeCreateRequest,
 };
 
-use super::api::{ContainerState, Health, ImageFacts};
+use super::api::{ContainerState, Health};
+use crate::image::ImageFacts;
 use super::progress::PullEvent;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 

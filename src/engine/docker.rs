@@ -16,11 +16,12 @@ use http::HeaderValue;
 
 use super::api::{
     Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, ImageFacts, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
+    ExecState, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
 };
 use super::convert;
 use super::error::EngineError;
 use super::progress::PullEvent;
+use crate::image::ImageFacts;
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 
 /// The oldest API version that serves: Docker 20.10 and Podman 4 end there.

@@ -12,7 +12,7 @@ pub mod refusal;
 
 pub use api::{
     Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, Health, ImageFacts, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
+    ExecState, Health, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
 };
 pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;

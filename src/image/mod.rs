@@ -8,6 +8,7 @@ mod auth;
 mod docker_config;
 mod platform;
 mod reference;
+mod resolved;
 
 pub use allow::{
     BadPattern, Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user,
@@ -15,3 +16,4 @@ pub use allow::{
 pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};
 pub use platform::{BadPlatform, Fit, Platform, list_platforms};
 pub use reference::{BadReference, ImageRef};
+pub use resolved::{ImageFacts, ResolvedImage};

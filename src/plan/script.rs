@@ -1,0 +1,93 @@
+//! The small shell programs that hearth runs inside containers, and the commands that start them.
+//!
+//! Images need nothing but a shell: `/proc` is read with builtins, since many images have no ps, pkill or sleep.
+
+const SHELL: &str = include_str!("scripts/shell.sh");
+const IDLE: &str = include_str!("scripts/idle.sh");
+const HANDOVER: &str = include_str!("scripts/handover.sh");
+const PROCESSES: &str = include_str!("scripts/procs.sh");
+const STAGE: &str = include_str!("scripts/stage.sh");
+const STOP: &str = include_str!("scripts/stop.sh");
+const HELPER: &str = include_str!("scripts/helper.sh");
+const WAIT: &str = include_str!("scripts/wait.sh");
+
+/// The file by which the helper says that the volumes are ready.
+pub const READY_FILE: &str = "/tmp/.hearth-ready";
+/// The helper's exit code for "no gitlab-runner in PATH".
+pub const EXIT_NO_RUNNER: i64 = 97;
+/// The helper's exit code for "a volume cannot be opened for all users".
+pub const EXIT_BAD_VOLUME: i64 = 96;
+
+fn sh(script: String, arguments: &[&str]) -> Vec<String> {
+    let mut command = vec!["sh".to_owned(), "-c".to_owned(), script];
+    command.extend(arguments.iter().map(|a| (*a).to_owned()));
+    command
+}
+
+/// Returns the command of a build container without ENTRYPOINT: it only stays.
+pub fn idle() -> Vec<String> {
+    sh(IDLE.to_owned(), &[])
+}
+
+/// Returns the command that an ENTRYPOINT receives: it looks for a shell, which reads [`handover`] from stdin.
+pub fn probe() -> Vec<String> {
+    sh(SHELL.to_owned(), &[])
+}
+
+/// Returns the script that an ENTRYPOINT's shell reads: it writes down what was handed over, says so, and stays.
+pub fn handover(state: &str) -> String {
+    HANDOVER.replace("@STATE@", state)
+}
+
+/// What a stage's wrapper is told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StageOptions {
+    /// A file to wait for before the script runs; empty for none.
+    pub ready_file: String,
+    /// The name of the state that an ENTRYPOINT handed over; empty for none.
+    pub state: String,
+    /// The memory limit, for people.
+    pub memory: String,
+    /// The umask; empty: as it is.
+    pub umask: String,
+}
+
+/// Returns the command that runs a stage's script from stdin and ends what it leaves behind.
+pub fn stage(options: &StageOptions) -> Vec<String> {
+    let script = format!("# hearth stage\n{PROCESSES}{STAGE}");
+    sh(script, &["hearth", &options.ready_file, &options.state, &options.memory, &options.umask])
+}
+
+/// Returns the command that ends the running stage: TERM, and KILL after `tenths` of a second.
+pub fn stop(tenths: u64) -> Vec<String> {
+    sh(format!("{PROCESSES}{STOP}"), &["hearth", &tenths.to_string()])
+}
+
+/// Returns the command of the helper container.
+pub fn helper(builds_dir: &str, need_runner: bool, umask: &str, directories: &[String]) -> Vec<String> {
+    let mut command =
+        sh(HELPER.to_owned(), &["hearth", builds_dir, READY_FILE, if need_runner { "1" } else { "0" }, umask]);
+    command.extend(directories.iter().cloned());
+    command
+}
+
+/// A service to wait for: its place in the job, a host name and its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitFor {
+    /// The service's place.
+    pub index: usize,
+    /// The name it is found by from the helper.
+    pub host: String,
+    /// Its TCP ports; any that answers will do.
+    pub ports: Vec<u16>,
+}
+
+/// Returns the command that waits in the helper until services accept connections; it prints `ready INDEX` for each.
+pub fn wait(seconds: u64, services: &[WaitFor]) -> Vec<String> {
+    let mut command = sh(WAIT.to_owned(), &["hearth", &seconds.to_string()]);
+    for service in services {
+        let ports: Vec<String> = service.ports.iter().map(u16::to_string).collect();
+        command.extend([service.index.to_string(), service.host.clone(), ports.join(",")]);
+    }
+    command
+}

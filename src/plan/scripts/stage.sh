@@ -1,0 +1,85 @@
+# Runs the stage's script, which comes on stdin, and ends what it leaves behind.
+# $1 ready file to wait for, $2 name of the state an ENTRYPOINT handed over, $3 memory limit for people, $4 umask
+hearth_ready=$1 hearth_state=$2 hearth_limit=$3 hearth_umask=$4
+if [ -n "$hearth_ready" ]; then
+  while [ ! -e "$hearth_ready" ]; do sleep 0.02 2>/dev/null || sleep 1; done
+fi
+if [ -n "$hearth_state" ]; then
+  for hearth_dir in /dev/shm /tmp /var/tmp "$HOME" .; do
+    [ -r "$hearth_dir/$hearth_state" ] || continue
+    hearth_file=$hearth_dir/$hearth_state
+    hearth_n=
+    while IFS= read -r hearth_l; do
+      case $hearth_l in
+        'declare -x '*) hearth_l=${hearth_l#declare -x } ;;
+        'export '*) hearth_l=${hearth_l#export } ;;
+        *) continue ;;
+      esac
+      hearth_n="$hearth_n ${hearth_l%%=*}"
+    done <<HEARTH_EOF
+$(export -p)
+HEARTH_EOF
+    for hearth_l in $hearth_n; do unset "$hearth_l" 2>/dev/null; done
+    . "$hearth_file"
+    cd "$HEARTH_CWD" 2>/dev/null
+    umask "$HEARTH_UMASK"
+    unset HEARTH_CWD HEARTH_UMASK hearth_n
+    break
+  done
+fi
+[ -n "$hearth_umask" ] && umask "$hearth_umask"
+# hearth_oom: sets hearth_kills to how often the kernel killed in this container for lack of memory (cgroup v2, v1).
+hearth_oom() {
+  hearth_kills=0
+  for hearth_d in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r "$hearth_d" ] || continue
+    while read -r hearth_k hearth_l; do
+      [ "$hearth_k" = oom_kill ] && hearth_kills=$hearth_l
+    done <"$hearth_d"
+  done
+}
+hearth_scan
+hearth_base=$hearth_all
+hearth_oom
+hearth_before=$hearth_kills
+for hearth_shell in /usr/local/bin/bash /usr/bin/bash /bin/bash /usr/local/bin/sh /usr/bin/sh /bin/sh /busybox/sh sh; do
+  [ -x "$hearth_shell" ] && break
+done
+"$hearth_shell"
+hearth_code=$?
+# What the stage started and left: all but what was here before it, what that started since, and execs of others.
+hearth_round=0
+while [ $hearth_round -lt 20 ]; do
+  hearth_round=$((hearth_round + 1))
+  hearth_scan
+  hearth_keep=' '
+  hearth_more=1
+  while [ $hearth_more = 1 ]; do
+    hearth_more=0
+    for hearth_l in $hearth_all; do
+      hearth_p=${hearth_l%%:*}
+      case $hearth_keep in *" $hearth_p "*) continue ;; esac
+      hearth_k=${hearth_l#*:} hearth_k=${hearth_k%%:*}
+      hearth_s=${hearth_l##*:}
+      if [ "$hearth_p" = $$ ] || [ "$hearth_k" = 0 ]; then
+        hearth_keep="$hearth_keep$hearth_p "; hearth_more=1; continue
+      fi
+      case $hearth_base in
+        *" $hearth_p:"*":$hearth_s "*) hearth_keep="$hearth_keep$hearth_p "; hearth_more=1; continue ;;
+      esac
+      [ "$hearth_k" = 1 ] || [ "$hearth_k" = $$ ] && continue
+      case $hearth_keep in *" $hearth_k "*) hearth_keep="$hearth_keep$hearth_p "; hearth_more=1 ;; esac
+    done
+  done
+  hearth_left=
+  for hearth_l in $hearth_all; do
+    case $hearth_keep in *" ${hearth_l%%:*} "*) ;; *) hearth_left="$hearth_left ${hearth_l%%:*}" ;; esac
+  done
+  [ -z "$hearth_left" ] && break
+  kill -KILL $hearth_left 2>/dev/null || { [ $hearth_round -gt 3 ] && break; }
+done
+hearth_oom
+if [ "$hearth_kills" -gt "$hearth_before" ]; then
+  printf '\n\033[31;1mERROR: out of memory: the kernel killed a process of this stage (memory limit: %s)\033[0;m\n' "$hearth_limit" >&2
+fi
+exit $hearth_code

@@ -1,0 +1,37 @@
+# Ends the running stage: TERM to all that its wrapper started, KILL after $1 tenths of a second.
+hearth_tenths=$1
+# hearth_find: sets hearth_kids to what descends from a stage's wrapper, hearth_top to the wrappers.
+hearth_find() {
+  hearth_scan
+  hearth_top=' '
+  for hearth_l in $hearth_all; do
+    hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:}
+    [ "${hearth_k%%:*}" = 0 ] && [ "$hearth_p" != $$ ] || continue
+    { read -r hearth_l <"/proc/$hearth_p/cmdline"; } 2>/dev/null
+    case $hearth_l in *'# hearth stage'*) hearth_top="$hearth_top$hearth_p " ;; esac
+  done
+  hearth_kids=' '
+  hearth_more=1
+  while [ $hearth_more = 1 ]; do
+    hearth_more=0
+    for hearth_l in $hearth_all; do
+      hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:} hearth_k=${hearth_k%%:*}
+      case $hearth_kids in *" $hearth_p "*) continue ;; esac
+      case "$hearth_top$hearth_kids" in *" $hearth_k "*) hearth_kids="$hearth_kids$hearth_p "; hearth_more=1 ;; esac
+    done
+  done
+}
+hearth_find
+kill -TERM $hearth_kids 2>/dev/null
+while [ "$hearth_top" != ' ' ] && [ $hearth_tenths -gt 0 ]; do
+  hearth_tenths=$((hearth_tenths - 1))
+  sleep 0.1 2>/dev/null || { sleep 1; hearth_tenths=$((hearth_tenths - 9)); } 2>/dev/null || hearth_tenths=0
+  hearth_find
+done
+hearth_round=0
+while [ "$hearth_top" != ' ' ] && [ $hearth_round -lt 50 ]; do
+  hearth_round=$((hearth_round + 1))
+  [ "$hearth_kids" != ' ' ] && kill -KILL $hearth_kids 2>/dev/null
+  sleep 0.05 2>/dev/null
+  hearth_find
+done
