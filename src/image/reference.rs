@@ -42,6 +42,13 @@ pub struct BadReference {
     reason: String,
 }
 
+impl BadReference {
+    /// Returns what is wrong, without the name.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
 impl ImageRef {
     /// Returns the registry's host and port in lower case, such as `docker.io`; `None` for an image ID.
     pub fn registry(&self) -> Option<&str> {

@@ -2,8 +2,19 @@
 //!
 //! An edge: it reads files and nothing else. Inside, nothing checks a setting again.
 
+mod advice;
+mod check;
+mod complaint;
+mod load;
 mod model;
+mod mounts;
+mod raw;
+mod values;
+mod wire;
+mod words;
 
+pub use complaint::{Complaint, Complaints};
+pub use load::{Effective, Loaded, Origin, Sources, defaults, load};
 pub use model::{
     BadPullPolicy, DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits, PullPolicy,
     PullSettings, ServiceSetting, Settings, VolumeSetting,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::image::{Patterns, ProjectPatterns};
+use crate::image::{Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
 
 /// All settings in force for one process: defaults, file and `[runner."NAME"]` overlay already merged and checked.
@@ -88,8 +88,8 @@ pub struct JobSettings {
     pub allowed_users: Vec<String>,
     /// Ignores `entrypoint` of images and services in the job.
     pub disable_entrypoint_overwrite: bool,
-    /// The platform of build and service images unless the job says otherwise; empty: the engine's own.
-    pub platform: String,
+    /// The platform of build and service images unless the job says otherwise; `None`: the engine's own.
+    pub platform: Option<Platform>,
     /// Lets images of a foreign architecture run through binfmt emulation.
     pub allow_emulation: bool,
     /// Runs build containers privileged.
@@ -144,8 +144,8 @@ pub struct JobSettings {
     pub services_tmpfs: BTreeMap<String, String>,
     /// Devices of build and helper.
     pub devices: Vec<DeviceSetting>,
-    /// Devices of services: image glob to devices.
-    pub services_devices: BTreeMap<String, Vec<DeviceSetting>>,
+    /// Devices of services: which images get which.
+    pub services_devices: Vec<(Patterns, Vec<DeviceSetting>)>,
     /// Rules added to the devices cgroup.
     pub device_cgroup_rules: Vec<String>,
     /// Supplementary groups of the build container.

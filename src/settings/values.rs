@@ -1,0 +1,158 @@
+//! The types of keys that are numbers, sizes, lists or optional, and what is allowed in each.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::model::PullPolicy;
+use super::wire::{Place, Wire, Word, quote, text_or_number};
+use crate::image::{BadPattern, Patterns, Platform, ProjectPatterns};
+use crate::units::ByteSize;
+
+/// A text that may be empty, which means that the key is not set.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Maybe<T>(pub(super) Option<T>);
+
+impl<T> Default for Maybe<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Wire> Wire for Maybe<T> {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        if matches!(value, DeValue::String(text) if text.is_empty()) {
+            return Some(Self(None));
+        }
+        T::read(value, at).map(|value| Self(Some(value)))
+    }
+}
+
+/// One text or a list of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Wire> Wire for OneOrMany<T> {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let list = match value {
+            DeValue::Array(_) => Vec::read(value, at)?,
+            _ => vec![T::read(value, at)?],
+        };
+        if list.is_empty() {
+            at.complain("the list is empty: name at least one");
+            return None;
+        }
+        Some(Self(list))
+    }
+}
+
+/// A number of seconds, 0 included.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Seconds(pub(super) Duration);
+
+impl Wire for Seconds {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let seconds = match value {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        let seconds =
+            seconds.and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= MAX_SECONDS);
+        if seconds.is_none() {
+            let shown = super::wire::render(value);
+            at.complain(format!(
+                "{shown} is not a time: write a whole number of seconds from 0 to {MAX_SECONDS}, without a unit"
+            ));
+        }
+        seconds.map(|number| Self(Duration::from_secs(number)))
+    }
+}
+
+/// A week: more is a mistake of units.
+const MAX_SECONDS: u64 = 7 * 24 * 3600;
+
+/// A number of CPUs, in billionths of one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cpus(pub(super) i64);
+
+impl Wire for Cpus {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let text = text_or_number(value, at)?;
+        let nano =
+            text.parse::<f64>().ok().map(|number| number * 1e9).filter(|nano| *nano >= 1e6 && *nano <= 1e15);
+        if nano.is_none() {
+            at.complain(format!(
+                "{} is not a number of CPUs: write a number above 0 such as 1.5",
+                quote(&text)
+            ));
+        }
+        nano.map(|nano| Self(nano.round() as i64))
+    }
+}
+
+impl Wire for ByteSize {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let text = text_or_number(value, at)?;
+        text.parse().map_err(|bad: crate::units::BadByteSize| at.complain(bad.to_string())).ok()
+    }
+}
+
+impl Word for PullPolicy {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|bad: super::model::BadPullPolicy| bad.to_string())
+    }
+}
+
+impl Word for Platform {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|bad: crate::image::BadPlatform| bad.to_string())
+    }
+}
+
+fn compile<T>(
+    value: &DeValue<'_>,
+    at: &mut Place<'_>,
+    compile: impl FnOnce(&[String]) -> Result<T, Vec<BadPattern>>,
+) -> Option<T> {
+    let list: Vec<String> = Vec::read(value, at)?;
+    compile(&list).map_err(|bad| bad.iter().for_each(|bad| at.complain(bad.to_string()))).ok()
+}
+
+impl Wire for Patterns {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        compile(value, at, Self::compile)
+    }
+}
+
+impl Wire for ProjectPatterns {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        compile(value, at, Self::compile)
+    }
+}
+
+/// A service's environment, as `KEY=VALUE`. Values may be secret, so that no complaint repeats them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Environment(pub(super) Vec<String>);
+
+impl Wire for Environment {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let entry =
+            |text: &str| text.split_once('=').is_some_and(|(key, _)| !key.is_empty() && !key.contains(' '));
+        let list: Option<Vec<String>> = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| item.get_ref().as_str().filter(|text| entry(text)).map(str::to_owned))
+                .collect()
+        });
+        if list.is_none() {
+            at.complain("write a list of texts such as [\"KEY=value\"]");
+        }
+        list.map(Self)
+    }
+}
