@@ -7,6 +7,7 @@
 pub mod engine;
 pub mod image;
 pub mod job;
+pub mod operator;
 pub mod outcome;
 pub mod plan;
 pub mod secret;

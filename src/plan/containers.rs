@@ -112,9 +112,7 @@ pub fn service_devices(rules: &JobSettings, image: &str) -> Vec<DeviceSetting> {
     rules
         .services_devices
         .iter()
-        .filter(|(pattern, _)| {
-            Patterns::compile(&[pattern.as_str()]).is_ok_and(|patterns| patterns.matches(image))
-        })
+        .filter(|(patterns, _)| patterns.matches(image))
         .flat_map(|(_, devices)| devices.clone())
         .collect()
 }

@@ -101,9 +101,8 @@ fn wish(
         Failure::job(format!("{purpose}: {bad}")).hint("variables in image: that are not set expand to nothing")
     })?;
     let policies = decide_policies(&request.pull_policy, &settings.pull_policy, &settings.allowed_pull_policies)?;
-    let asked = if request.platform.is_empty() { &settings.platform } else { &request.platform };
-    let platform = match asked.as_str() {
-        "" => None,
+    let platform = match request.platform.as_str() {
+        "" => settings.platform.clone(),
         text => Some(text.parse::<Platform>().map_err(|bad| Failure::job(format!("{purpose}: {bad}")))?),
     };
     if let Some(platform) = &platform

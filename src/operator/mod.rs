@@ -1,0 +1,3 @@
+//! What operators run by hand: one file per command.
+
+pub mod check;
