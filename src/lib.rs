@@ -5,11 +5,15 @@
 //! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
 pub mod engine;
+pub mod fetch;
+pub mod host;
 pub mod image;
 pub mod job;
+pub mod joblog;
 pub mod operator;
 pub mod outcome;
 pub mod plan;
 pub mod secret;
 pub mod settings;
+pub mod stage;
 pub mod units;

@@ -25,17 +25,26 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// The exit code of the job's script; `None` where no script ran or the code is not known.
     pub exit_code: Option<u8>,
+    /// Whether the runner says it anyway: a script that failed needs no line of ours.
+    pub quiet: bool,
 }
 
 impl Failure {
     /// Makes a failure that the job's author has to mend.
     pub fn job(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Job, message: message.into(), hints: Vec::new(), exit_code: None }
+        Self { fault: Fault::Job, message: message.into(), hints: Vec::new(), exit_code: None, quiet: false }
     }
 
     /// Makes a failure of the host, the engine or hearth itself.
     pub fn system(message: impl Into<String>) -> Self {
-        Self { fault: Fault::System, message: message.into(), hints: Vec::new(), exit_code: None }
+        Self { fault: Fault::System, message: message.into(), hints: Vec::new(), exit_code: None, quiet: false }
+    }
+
+    /// Marks a failure that the runner reports well enough by itself.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// Adds a line that says what to do.

@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::error::EngineError;
 use super::progress::PullEvent;
-use crate::image::ImageFacts;
+use crate::image::{ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 use crate::secret::Secret;
 
@@ -198,6 +198,9 @@ pub trait Engine {
 
     /// Pulls an image, telling of its progress. A failure inside the stream is [`EngineError::Refused`] with status 0.
     async fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(PullEvent)) -> Result<(), EngineError>;
+
+    /// Asks the registry, through the engine, which platforms an image has.
+    async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
 
     /// Creates a network.
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError>;

@@ -21,7 +21,7 @@ use super::api::{
 use super::convert;
 use super::error::EngineError;
 use super::progress::PullEvent;
-use crate::image::ImageFacts;
+use crate::image::{ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 
 /// The oldest API version that serves: Docker 20.10 and Podman 4 end there.
@@ -95,6 +95,18 @@ impl Docker {
             self.version().await?;
         }
         Ok(&self.client)
+    }
+
+    /// Returns a client whose requests carry a registry login.
+    async fn with_login(&self, login: Option<&RegistryLogin>) -> Result<bollard::Docker, EngineError> {
+        let client = self.client().await?.clone();
+        let Some(header) = login.and_then(auth_header) else { return Ok(client) };
+        let settled = Arc::clone(&self.api);
+        Ok(client.with_request_modifier(move |request| {
+            let mut request = versioned(request, settled.get());
+            request.headers_mut().insert("X-Registry-Auth", header.clone());
+            request
+        }))
     }
 
     fn failed(&self, call: &str, error: Error) -> EngineError {
@@ -231,15 +243,7 @@ impl Engine for Docker {
     }
 
     async fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(PullEvent)) -> Result<(), EngineError> {
-        let mut client = self.client().await?.clone();
-        if let Some(header) = request.login.as_ref().and_then(auth_header) {
-            let settled = Arc::clone(&self.api);
-            client = client.with_request_modifier(move |request| {
-                let mut request = versioned(request, settled.get());
-                request.headers_mut().insert("X-Registry-Auth", header.clone());
-                request
-            });
-        }
+        let client = self.with_login(request.login.as_ref()).await?;
         let options = query::CreateImageOptionsBuilder::default()
             .from_image(&request.reference)
             .platform(&request.platform)
@@ -249,6 +253,20 @@ impl Engine for Docker {
             on_event(convert::pull_event(item.map_err(|e| self.failed("pull", e))?));
         }
         Ok(())
+    }
+
+    async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
+        let client = self.with_login(request.login.as_ref()).await?;
+        let found = client.inspect_registry_image(&request.reference, None).await;
+        let found = found.map_err(|e| self.failed("inspect registry image", e))?;
+        Ok(found
+            .platforms
+            .into_iter()
+            .map(|p| {
+                let part = |text: Option<String>| text.unwrap_or_default();
+                Platform::new(&part(p.os), &part(p.architecture), &part(p.variant))
+            })
+            .collect())
     }
 
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {

@@ -8,6 +8,9 @@ use crate::image::{Patterns, ResolvedImage};
 use crate::job::{JobSpec, Names};
 use crate::settings::{DeviceSetting, JobSettings, Settings};
 
+/// The build container's label that says whether it has an ENTRYPOINT: `real` or `none`.
+pub const LABEL_ENTRYPOINT: &str = "hearth.entrypoint";
+
 /// What plans are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

@@ -234,6 +234,7 @@ fn build(context: &Context<'_>, wishes: &Wishes, image: &ResolvedImage) -> (Cont
     spec.entrypoint = wishes.entrypoint.clone();
     spec.command = Some(if real { script::probe() } else { script::idle() });
     spec.open_stdin = real;
+    spec.labels.insert(containers::LABEL_ENTRYPOINT.to_owned(), if real { "real" } else { "none" }.to_owned());
     spec.user = wishes.user.clone();
     spec.env = job.container_env();
     spec.init = rules.init && !rules.no_init_images.matches(&image.name);

@@ -6,7 +6,7 @@ use crate::image::{
 };
 use crate::job::spec::split_aliases;
 use crate::job::{ImageRequest, JobSpec, ServiceRequest};
-use crate::outcome::Failure;
+use crate::outcome::{Failure, Fault};
 use crate::settings::{JobSettings, PullPolicy};
 
 const GITLAB_HELPER: &str = "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper";
@@ -22,6 +22,8 @@ pub struct ImageWish {
     pub policies: Vec<PullPolicy>,
     /// The platform that was asked for; `None`: the engine's own.
     pub platform: Option<Platform>,
+    /// Who chose it, and so has to act where it is not to be had.
+    pub chosen_by: Fault,
 }
 
 /// A service that shall run.
@@ -113,7 +115,7 @@ fn wish(
             .hint("leave the platform out, or run the job on a runner of that architecture")
             .hint("the host's operator can allow emulation, at several times the run time: allow_emulation under [job]"));
     }
-    Ok(ImageWish { purpose: purpose.to_owned(), reference, policies, platform })
+    Ok(ImageWish { purpose: purpose.to_owned(), reference, policies, platform, chosen_by: Fault::Job })
 }
 
 /// GitLab's architecture words in the tags of its helper image.
@@ -148,6 +150,7 @@ fn helper(job: &JobSpec, settings: &JobSettings, native: &Platform) -> Result<Im
         reference,
         policies: settings.helper_pull_policy.clone(),
         platform: None,
+        chosen_by: Fault::System,
     })
 }
 

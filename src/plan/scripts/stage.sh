@@ -23,7 +23,7 @@ HEARTH_EOF
     . "$hearth_file"
     cd "$HEARTH_CWD" 2>/dev/null
     umask "$HEARTH_UMASK"
-    unset HEARTH_CWD HEARTH_UMASK hearth_n
+    unset HEARTH_CWD HEARTH_UMASK HEARTH_IDENTITY hearth_n
     break
   done
 fi

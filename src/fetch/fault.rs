@@ -1,0 +1,138 @@
+//! Why a pull failed, read from the engine's words, and whose fault that is.
+
+use crate::engine::EngineError;
+use crate::outcome::{Failure, Fault};
+use crate::plan::ImageWish;
+
+/// Why an image is not to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullFault {
+    /// The registry knows no such image.
+    NotFound(String),
+    /// The registry does not let this job read it.
+    Denied(String),
+    /// It has no variant for the platform wanted.
+    NoSuchPlatform,
+    /// The engine's disk is full.
+    NoSpace(String),
+    /// Policy `never`, and it is not on this host.
+    NotHere,
+    /// Policy `never`, and what is on this host is of another platform.
+    OtherPlatformHere,
+    /// The link, the registry or the engine's way to it failed: another try may help.
+    Transient(String),
+    /// The engine itself failed.
+    Engine(EngineError),
+}
+
+impl PullFault {
+    /// Reads the engine's answer.
+    pub fn of(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused { .. } | EngineError::NotFound { .. } | EngineError::Conflict { .. } => {
+                Self::of_words(error.words())
+            }
+            EngineError::Timeout { .. } | EngineError::Lost { .. } => Self::Transient(error.to_string()),
+            other => Self::Engine(other),
+        }
+    }
+
+    fn of_words(words: String) -> Self {
+        let lower = words.to_ascii_lowercase();
+        let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+        if has(&["no space left"]) {
+            Self::NoSpace(words)
+        } else if has(&["no matching manifest", "does not match the specified platform", "no match for platform"]) {
+            Self::NoSuchPlatform
+        } else if has(&["toomanyrequests", "too many requests", "no such host", "timeout", "connection re"]) {
+            Self::Transient(words)
+        } else if has(&["unauthorized", "denied", "authentication required", "no basic auth", "403 forbidden"]) {
+            Self::Denied(words)
+        } else if has(&["manifest unknown", "not found", "does not exist", "name unknown", "invalid reference"]) {
+            Self::NotFound(words)
+        } else {
+            Self::Transient(words)
+        }
+    }
+
+    /// Returns whether neither a retry nor another policy may be tried.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::NotFound(_) | Self::Denied(_) | Self::NoSuchPlatform | Self::NoSpace(_) | Self::Engine(_) => true,
+            Self::NotHere | Self::OtherPlatformHere | Self::Transient(_) => false,
+        }
+    }
+
+    /// Returns the reason in words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::NotFound(words) | Self::Denied(words) | Self::NoSpace(words) | Self::Transient(words) => words.clone(),
+            Self::NoSuchPlatform => "it has no variant for this platform".to_owned(),
+            Self::NotHere => "it is not on this host".to_owned(),
+            Self::OtherPlatformHere => "only a variant for another platform is on this host".to_owned(),
+            Self::Engine(error) => error.to_string(),
+        }
+    }
+
+    /// Makes the failure: what the author can mend is the job's fault, unless the operator chose the image.
+    pub fn failure(self, wish: &ImageWish) -> Failure {
+        let name = format!("{} {}", wish.purpose, wish.reference.familiar());
+        let theirs = |message: String| match wish.chosen_by {
+            Fault::Job => Failure::job(message),
+            Fault::System => Failure::system(message).hint("the host's operator chose this image: see hearth check"),
+        };
+        match self {
+            Self::NotFound(words) => theirs(format!("{name} was not found: {words}"))
+                .hint("check the name and the tag, and that it was pushed"),
+            Self::Denied(words) => theirs(format!("{name} may not be read: {words}")).hint(
+                "the job needs credentials for it: the variable DOCKER_AUTH_CONFIG, or access of this project's job token to the registry",
+            ),
+            Self::NoSuchPlatform => theirs(format!("{name} has no variant for this platform")),
+            Self::NotHere | Self::OtherPlatformHere => theirs(format!("{name} cannot be used: {}", self.words()))
+                .hint("its pull policy allows no pull; pull_policy: if-not-present fetches it where this host allows that"),
+            Self::NoSpace(words) => Failure::system(format!("{name} does not fit on the engine's disk: {words}"))
+                .hint("see docker system df; docker image prune removes images that no tag names"),
+            Self::Transient(words) => Failure::system(format!("{name} could not be pulled: {words}"))
+                .hint("the registry or the way to it failed; the runner tries again"),
+            Self::Engine(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PullFault;
+
+    #[test]
+    fn the_words_of_engines_and_registries_are_told_apart() {
+        let denied = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Denied(_));
+        let missing = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::NotFound(_));
+        let transient = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Transient(_));
+        assert!(denied("pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"));
+        assert!(denied("Get \"http://127.0.0.1:5502/v2/x/manifests/1\": no basic auth credentials"));
+        assert!(denied("unauthorized: authentication required"));
+        assert!(missing("manifest for 127.0.0.1:5501/x:9 not found: manifest unknown: manifest unknown"));
+        assert!(missing("received unexpected HTTP status: 404 Not Found"));
+        assert!(transient("Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused"));
+        assert!(transient("received unexpected HTTP status: 503 Service Unavailable"));
+        assert!(transient("toomanyrequests: You have reached your pull rate limit"));
+        assert!(transient("dial tcp: lookup nowhere.example: no such host"));
+        assert!(transient("unexpected EOF"));
+        assert_eq!(
+            PullFault::of_words("no matching manifest for linux/amd64 in the manifest list entries".into()),
+            PullFault::NoSuchPlatform
+        );
+        assert!(matches!(
+            PullFault::of_words("failed to register layer: write /x: no space left on device".into()),
+            PullFault::NoSpace(_)
+        ));
+    }
+
+    #[test]
+    fn only_what_another_try_may_mend_goes_on_to_the_next_policy() {
+        assert!(PullFault::Denied(String::new()).is_final());
+        assert!(PullFault::NotFound(String::new()).is_final());
+        assert!(!PullFault::Transient(String::new()).is_final());
+        assert!(!PullFault::NotHere.is_final());
+    }
+}

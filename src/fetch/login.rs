@@ -1,0 +1,116 @@
+//! The logins of one job: the rules are [`crate::image`]'s, reading files and asking helpers is done here.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::engine::RegistryLogin;
+use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential};
+use crate::host::read_bounded;
+use crate::job::JobSpec;
+use crate::joblog::JobLog;
+
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// The logins of one job, in the docker executor's order.
+pub struct Logins {
+    book: AuthBook,
+}
+
+impl Logins {
+    /// Reads all sources; what was ignored is said in the job log.
+    pub fn read(job: &JobSpec, operator_dir: Option<&Path>, log: &JobLog) -> Self {
+        let operator = operator_dir.and_then(|dir| operator_config(dir, log));
+        let payload: Vec<PayloadCredential> = job
+            .credentials
+            .iter()
+            .map(|c| PayloadCredential {
+                url: c.url.clone(),
+                username: c.username.clone(),
+                password: c.password.clone(),
+            })
+            .collect();
+        let (book, warnings) = AuthBook::read(AuthSources {
+            job_variable: job.docker_auth_config.as_ref().map(|c| c.expose()),
+            operator_config: operator.as_deref(),
+            payload: &payload,
+        });
+        for warning in warnings {
+            log.warn(format!("WARNING: {warning}"));
+        }
+        Self { book }
+    }
+
+    /// Finds the login for an image; `None`: the registry is asked anonymously.
+    pub async fn find(&self, image: &ImageRef, log: &JobLog) -> Option<RegistryLogin> {
+        for lookup in self.book.lookup(image) {
+            let (credentials, source) = match lookup {
+                Lookup::Found { credentials, source } => (credentials, source),
+                Lookup::Helper { program, server, source } => match ask(&program, &server).await {
+                    Ok(Some(credentials)) => (credentials, source),
+                    Ok(None) => continue,
+                    Err(reason) => {
+                        log.warn(format!("WARNING: docker-credential-{program} gave no login for {server}: {reason}"));
+                        continue;
+                    }
+                },
+            };
+            log.line(format!("Authenticating with credentials from {source} for {}", image.familiar()));
+            return Some(RegistryLogin {
+                username: credentials.username,
+                password: credentials.password,
+                identity_token: credentials.identity_token.unwrap_or_default(),
+                server: credentials.server,
+            });
+        }
+        None
+    }
+}
+
+/// Chooses the directory of the operator's `config.json`: the setting's, else DOCKER_CONFIG, else `~/.docker`.
+pub fn operator_dir(setting: Option<&Path>, docker_config: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
+    setting.or(docker_config).map(Path::to_owned).or_else(|| home.map(|home| home.join(".docker")))
+}
+
+fn operator_config(directory: &Path, log: &JobLog) -> Option<String> {
+    let path = directory.join("config.json");
+    if !path.exists() {
+        return None;
+    }
+    match read_bounded(&path, MAX_CONFIG_BYTES, "the operator's docker configuration") {
+        Ok(bytes) => String::from_utf8(bytes).ok(),
+        Err(failure) => {
+            log.warn(format!("WARNING: {}", failure.message));
+            None
+        }
+    }
+}
+
+/// Runs `docker-credential-PROGRAM get`. `Ok(None)`: it has no login for the server.
+async fn ask(program: &str, server: &str) -> Result<Option<Credentials>, String> {
+    let mut child = Command::new(format!("docker-credential-{program}"))
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(server.as_bytes()).await;
+    }
+    let output = tokio::time::timeout(HELPER_TIMEOUT, child.wait_with_output())
+        .await
+        .map_err(|_| format!("no answer within {} s", HELPER_TIMEOUT.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        // The protocol's own word for "nothing stored".
+        return if answer.contains("credentials not found") { Ok(None) } else { Err("it failed".to_owned()) };
+    }
+    Ok(Credentials::from_helper_answer(server, &answer))
+}

@@ -1,0 +1,144 @@
+//! `hearth cleanup`: tokens first, then containers, then network and volumes. Goes on after every error.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+
+use super::begin::Begun;
+use crate::engine::{Engine, EngineError, Removal};
+use crate::job::names::LABEL_JOB;
+use crate::outcome::Failure;
+
+/// How long the helper has to delete the job's temporary directories.
+const SWEEP_GRACE: Duration = Duration::from_secs(1);
+/// How often something that is in use is tried again: a run stage may still be dying.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Removes everything of the job. Nothing being there is fine.
+pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
+    let Begun { job, names, settings, .. } = begun;
+    let mut errors: Vec<String> = Vec::new();
+    let helper = names.helper();
+    let build = names.build();
+    let services: Vec<String> =
+        (0..job.services.len() + settings.job.services.len()).map(|index| names.service(index)).collect();
+
+    // Tokens first: the helper deletes them while the containers that could still use them are being killed.
+    let others: Vec<&str> = std::iter::once(build.as_str()).chain(services.iter().map(String::as_str)).collect();
+    let (swept, removed) = join(
+        engine.stop_container(&helper, SWEEP_GRACE),
+        join_all(others.iter().map(|name| remove_container(engine, name))),
+    )
+    .await;
+    collect(&mut errors, "helper", swept.map(|()| true));
+    for (name, result) in others.iter().zip(removed) {
+        collect(&mut errors, name, result);
+    }
+    let result = remove_container(engine, &helper).await;
+    if let Err(error @ (EngineError::Unreachable { .. } | EngineError::Forbidden { .. } | EngineError::TooOld { .. })) = result {
+        return Err(Failure::from(error).hint("the job's containers stay until the engine is back"));
+    }
+    collect(&mut errors, &helper, result);
+
+    let network = names.network();
+    let temporary = temporary_volumes(begun);
+    let (network_removed, volumes_removed) = join(
+        async {
+            if settings.job.network_mode.is_empty() { remove_network(engine, &network).await } else { Ok(true) }
+        },
+        join_all(temporary.iter().map(|name| remove_volume(engine, name))),
+    )
+    .await;
+    // An ambiguous or busy network is left to the listing below.
+    let network_left = !matches!(network_removed, Ok(true));
+    let mut volumes_left = false;
+    for (name, result) in temporary.iter().zip(volumes_removed) {
+        volumes_left |= !matches!(result, Ok(true));
+        collect(&mut errors, name, result.map(|_| true));
+    }
+
+    // A create may still have been in flight when prepare was killed: what carries the job's label goes too.
+    let found = engine.containers_labelled(LABEL_JOB, names.key()).await;
+    match found {
+        Ok(containers) => {
+            let late = !containers.is_empty();
+            for container in containers {
+                let result = remove_container(engine, &container.id).await;
+                collect(&mut errors, &container.name, result);
+            }
+            if late || network_left || volumes_left {
+                sweep_labelled(engine, names.key(), &mut errors).await;
+            }
+        }
+        Err(error) => errors.push(format!("containers of {}: {error}", names.key())),
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::system(format!("cleanup of job {} left something behind: {}", job.id, errors.join("; ")))
+        .hint(format!("see docker ps -a --filter label={LABEL_JOB}={}", names.key())))
+}
+
+/// Removes networks and volumes that carry the job's label.
+async fn sweep_labelled<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) {
+    match engine.networks_labelled(LABEL_JOB, key).await {
+        Ok(networks) => {
+            for id in networks {
+                collect(errors, &id, remove_network(engine, &id).await);
+            }
+        }
+        Err(error) => errors.push(format!("networks of {key}: {error}")),
+    }
+    match engine.volumes_labelled(LABEL_JOB, key).await {
+        Ok(volumes) => {
+            for name in volumes {
+                collect(errors, &name, remove_volume(engine, &name).await);
+            }
+        }
+        Err(error) => errors.push(format!("volumes of {key}: {error}")),
+    }
+}
+
+fn temporary_volumes(begun: &Begun) -> Vec<String> {
+    match crate::plan::Ground::decide(&begun.job, &begun.names, &begun.settings) {
+        Ok(ground) => ground.volumes.into_iter().filter(|v| !v.kept).map(|v| v.name).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn collect(errors: &mut Vec<String>, what: &str, result: Result<bool, EngineError>) {
+    match result {
+        Ok(true) => {}
+        Ok(false) => errors.push(format!("{what} is still in use")),
+        Err(error) => errors.push(format!("{what}: {error}")),
+    }
+}
+
+async fn remove_container<E: Engine>(engine: &E, name: &str) -> Result<bool, EngineError> {
+    persist(|| engine.remove_container(name)).await
+}
+
+async fn remove_network<E: Engine>(engine: &E, name: &str) -> Result<bool, EngineError> {
+    persist(|| engine.remove_network(name)).await
+}
+
+async fn remove_volume<E: Engine>(engine: &E, name: &str) -> Result<bool, EngineError> {
+    persist(|| engine.remove_volume(name)).await
+}
+
+/// Tries again while something is in use; `Ok(false)`: it still is.
+async fn persist<F, Fut>(remove: F) -> Result<bool, EngineError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Removal, EngineError>>,
+{
+    for attempt in 1..=TRIES {
+        match remove().await? {
+            Removal::Removed | Removal::Gone => return Ok(true),
+            Removal::InUse if attempt == TRIES => break,
+            Removal::InUse => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,19 @@
+//! The four stages that GitLab Runner calls, one file of straight-line code each.
+//!
+//! A shell: a stage parses ([`crate::job`]), decides ([`crate::image`], [`crate::plan`]) and acts
+//! ([`crate::engine`]); it ends in an [`crate::outcome::Outcome`]. Stages share no state but the engine and hints in
+//! the attempt's directory ([`hint`]), and none needs the hints.
+
+pub mod apply;
+pub mod begin;
+pub mod cleanup;
+pub mod config;
+pub mod exec;
+pub mod handover;
+pub mod hint;
+pub mod prepare;
+pub mod run;
+pub mod service_logs;
+pub mod services;
+
+pub use begin::Begun;

@@ -1,0 +1,146 @@
+//! `hearth prepare`: images, network, volumes and containers, so that the stages find them ready.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures_util::future::{join_all, try_join, try_join_all, try_join3};
+
+use super::apply::{self, NotMade};
+use super::begin::Begun;
+use super::hint::BuildHint;
+use super::services;
+use crate::engine::{API_HINT_FILE, Engine, EngineVersion};
+use crate::fetch::{Fetcher, Logins};
+use crate::image::{Platform, ResolvedImage};
+use crate::joblog::JobLog;
+use crate::outcome::Failure;
+use crate::plan::spec::ContainerSpec;
+use crate::plan::{Context, Ground, ImageWish, JobImages, JobPlan, Wishes};
+
+/// Prepares a job. It may be run again after it was killed at any point.
+pub async fn run<E: Engine>(
+    begun: &Begun,
+    engine: &E,
+    operator_dir: Option<&Path>,
+    log: &JobLog,
+) -> Result<(), Failure> {
+    let Begun { job, names, settings, hints, .. } = begun;
+    for note in &job.notes {
+        log.note(note);
+    }
+    let version = engine.version().await?;
+    hints.write(API_HINT_FILE, &version.api);
+    log.line(greeting(&version, settings.runner.as_deref()));
+    let native = Platform::new(&version.os, &version.arch, "");
+    let wishes = Wishes::decide(job, &settings.job, &native)?;
+    let ground = Ground::decide(job, names, settings)?;
+    for note in wishes.notes.iter().chain(&ground.notes) {
+        log.note(note);
+    }
+
+    let logins = Logins::read(job, operator_dir, log);
+    let fetcher = Fetcher { engine, job, settings, native: &native, logins: &logins, log };
+    let (images, network, _) = try_join3(
+        resolve_all(&fetcher, &wishes),
+        async {
+            match &ground.network {
+                Some(spec) => apply::network(engine, spec, log).await,
+                None => Ok(String::new()),
+            }
+        },
+        try_join_all(ground.volumes.iter().map(|volume| apply::volume(engine, volume))),
+    )
+    .await?;
+
+    let context =
+        Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
+    let mut plan = JobPlan::decide(&context, &wishes, &images)?;
+    let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
+    if services::need_addresses(&plan) {
+        make.services(&plan).await?;
+        services::add_addresses(engine, &mut plan).await?;
+        make.jobs_own(&plan).await?;
+    } else {
+        try_join(make.services(&plan), make.jobs_own(&plan)).await?;
+    }
+    hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
+    services::wait_until_ready(engine, &plan, &settings.job, log).await
+}
+
+fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
+    let runner = runner.map(|name| format!(", settings of runner {name}")).unwrap_or_default();
+    format!("hearth {} on {} ({}/{}){runner}", env!("CARGO_PKG_VERSION"), version.name, version.os, version.arch)
+}
+
+/// Resolves every image once, all side by side; the first refusal by job rules wins over a system's failure.
+async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Result<JobImages, Failure> {
+    let mut wanted: Vec<&ImageWish> = vec![&wishes.build, &wishes.helper];
+    wanted.extend(wishes.services.iter().map(|s| &s.image));
+    let key = |wish: &ImageWish| {
+        (wish.reference.normalized(), wish.platform.clone().map(|p| p.to_string()), format!("{:?}", wish.policies))
+    };
+    let mut unique: BTreeMap<_, &ImageWish> = BTreeMap::new();
+    for wish in &wanted {
+        unique.entry(key(wish)).or_insert(wish);
+    }
+    let results = join_all(unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) })).await;
+    let resolved: BTreeMap<_, Result<ResolvedImage, Failure>> = results.into_iter().collect();
+    let find = |wish: &ImageWish| match resolved.get(&key(wish)) {
+        Some(result) => result.clone(),
+        None => Err(Failure::system(format!("{} was not looked up", wish.purpose))),
+    };
+    Ok(JobImages {
+        build: find(&wishes.build)?,
+        helper: find(&wishes.helper)?,
+        services: wishes.services.iter().map(|s| find(&s.image)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Makes and starts containers.
+struct Make<'a, E> {
+    engine: &'a E,
+    fetcher: &'a Fetcher<'a, E>,
+    wishes: &'a Wishes,
+    log: &'a JobLog,
+}
+
+impl<E: Engine> Make<'_, E> {
+    async fn services(&self, plan: &JobPlan) -> Result<(), Failure> {
+        try_join_all(plan.services.iter().zip(&self.wishes.services).map(|(service, wish)| async move {
+            self.log.line(format!("Starting service {} ...", wish.image.reference.familiar()));
+            self.container(&service.container, &wish.image).await?;
+            apply::start(self.engine, &service.container).await
+        }))
+        .await
+        .map(|_| ())
+    }
+
+    async fn jobs_own(&self, plan: &JobPlan) -> Result<(), Failure> {
+        let helper = async {
+            self.container(&plan.helper, &self.wishes.helper).await?;
+            apply::start(self.engine, &plan.helper).await
+        };
+        let build = async {
+            self.container(&plan.build, &self.wishes.build).await?;
+            if plan.start_build { apply::start(self.engine, &plan.build).await } else { Ok(()) }
+        };
+        try_join(helper, build).await.map(|_| ())
+    }
+
+    /// An image that went between look and create is fetched again once.
+    async fn container(&self, spec: &ContainerSpec, wish: &ImageWish) -> Result<(), Failure> {
+        match apply::container(self.engine, spec, self.log).await {
+            Ok(()) => return Ok(()),
+            Err(NotMade::Failed(failure)) => return Err(failure),
+            Err(NotMade::ImageMissing) => {}
+        }
+        let again = self.fetcher.resolve(wish).await?;
+        let spec = ContainerSpec { image: again.pinned, ..spec.clone() };
+        match apply::container(self.engine, &spec, self.log).await {
+            Ok(()) => Ok(()),
+            Err(NotMade::Failed(failure)) => Err(failure),
+            Err(NotMade::ImageMissing) => Err(Failure::system(format!("{} went twice while it was being used", wish.purpose))
+                .hint("something on this host removes images while jobs start")),
+        }
+    }
+}

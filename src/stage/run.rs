@@ -1,0 +1,242 @@
+//! `hearth run SCRIPT STAGE`: one script, in the helper or in the build container.
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use super::apply::refused_container;
+use super::begin::Begun;
+use super::exec::{Ending, JobOutput, Place as ExecPlace, Stop};
+use super::handover;
+use super::hint::BuildHint;
+use super::service_logs;
+use crate::engine::{ContainerState, Engine, EngineError};
+use crate::host::read_bounded;
+use crate::job::{Place, Step};
+use crate::outcome::Failure;
+use crate::plan::containers::LABEL_ENTRYPOINT;
+use crate::plan::script;
+use crate::plan::spec::ExecSpec;
+use crate::plan::stage_options;
+
+/// The largest script that is read, in bytes; file variables are in it.
+const MAX_SCRIPT_BYTES: u64 = 64 << 20;
+/// How long a slow reader may take for what was printed before a regular end.
+const FLUSH: Duration = Duration::from_secs(3600);
+/// The same where the stage was cancelled.
+const FLUSH_STOPPED: Duration = Duration::from_millis(500);
+
+/// Runs a stage.
+pub async fn run<E: Engine>(
+    begun: &Begun,
+    engine: &E,
+    script_path: &Path,
+    step: &Step,
+    out: JobOutput,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
+    let script = read_bounded(script_path, MAX_SCRIPT_BYTES, "the script of the stage")?;
+    let runs = Run { begun, engine, step, out: &out };
+    let ending = match step.place {
+        Place::Helper => runs.in_helper(script, stop).await,
+        Place::Build => runs.in_build(script, stop).await,
+    };
+    let limit = if matches!(ending, Ok(Ending::Exited(_))) { FLUSH } else { FLUSH_STOPPED };
+    let verdict = match ending {
+        Ok(Ending::Exited(Some(0))) => Ok(()),
+        Ok(Ending::Exited(code)) => Err(runs.verdict(code).await),
+        Ok(Ending::Stopped) => Err(Failure::job(format!("stage {} was stopped by the runner", step.name))),
+        Ok(Ending::HungUp) => {
+            Err(Failure::system(format!("stage {} was stopped: the reader of the job log hung up", step.name)))
+        }
+        Err(failure) => Err(failure),
+    };
+    out.finish(limit).await;
+    verdict
+}
+
+struct Run<'a, E> {
+    begun: &'a Begun,
+    engine: &'a E,
+    step: &'a Step,
+    out: &'a JobOutput,
+}
+
+impl<E: Engine> Run<'_, E> {
+    async fn in_helper(&self, script: Vec<u8>, stop: &mut Stop) -> Result<Ending, Failure> {
+        let Begun { job, settings, names, .. } = self.begun;
+        let helper = names.helper();
+        let options = stage_options(job, &settings.job, true, "");
+        let spec = ExecSpec { command: script::stage(&options), user: String::new(), env: Vec::new(), stdin: true };
+        match self.exec(&helper, &spec, script, stop).await {
+            Ok(ending) => Ok(ending),
+            Err(error) => Err(self.helper_failed(&helper, error).await),
+        }
+    }
+
+    async fn in_build(&self, script: Vec<u8>, stop: &mut Stop) -> Result<Ending, Failure> {
+        let Begun { hints, names, .. } = self.begun;
+        let build = names.build();
+        let mut ready = match hints.build() {
+            Some(hint @ (BuildHint::Idle | BuildHint::HandedOver(_))) => hint,
+            Some(BuildHint::Entrypoint) | None => match self.make_ready(&build, stop).await? {
+                Some(hint) => hint,
+                None => return Ok(Ending::Stopped),
+            },
+        };
+        // A main process that ended since then (an earlier stage killed it) is started again, once.
+        let first = self.exec(&build, &self.build_spec(&ready), script.clone(), stop).await;
+        let second = match first {
+            Err(EngineError::Conflict { .. }) => {
+                ready = match self.make_ready(&build, stop).await? {
+                    Some(hint) => hint,
+                    None => return Ok(Ending::Stopped),
+                };
+                self.exec(&build, &self.build_spec(&ready), script, stop).await
+            }
+            other => other,
+        };
+        match second {
+            Ok(ending) => Ok(ending),
+            Err(error) => Err(self.build_failed(&build, error).await),
+        }
+    }
+
+    fn build_spec(&self, hint: &BuildHint) -> ExecSpec {
+        let Begun { job, settings, names, .. } = self.begun;
+        let (user, state) = match hint {
+            BuildHint::HandedOver(user) => (user.clone(), script::state_name(names.key())),
+            BuildHint::Idle | BuildHint::Entrypoint => (String::new(), String::new()),
+        };
+        let options = stage_options(job, &settings.job, false, &state);
+        ExecSpec { command: script::stage(&options), user, env: Vec::new(), stdin: true }
+    }
+
+    async fn exec(
+        &self,
+        container: &str,
+        spec: &ExecSpec,
+        script: Vec<u8>,
+        stop: &mut Stop,
+    ) -> Result<Ending, EngineError> {
+        let Begun { settings, .. } = self.begun;
+        let place = ExecPlace {
+            engine: self.engine,
+            container,
+            may_kill: self.step.place == Place::Build,
+            grace: settings.job.kill_grace,
+        };
+        let logs = service_logs::Follower::new(self.begun, self.engine, self.out);
+        let ending = {
+            let side = pin!(logs.follow());
+            place.run(spec, script, self.out, stop, side).await
+        };
+        logs.catch_up().await;
+        ending
+    }
+
+    /// Brings the build container to where stages can run in it; `None`: the runner wished the end meanwhile.
+    async fn make_ready(&self, build: &str, stop: &mut Stop) -> Result<Option<BuildHint>, Failure> {
+        let Begun { hints, names, settings, .. } = self.begun;
+        let Some(state) = self.engine.container(build).await? else { return Err(gone("build")) };
+        let real = state.labels.get(LABEL_ENTRYPOINT).is_some_and(|v| v == "real");
+        let name = script::state_name(names.key());
+        let hint = if !real {
+            if !state.running {
+                self.engine
+                    .start_container(build)
+                    .await
+                    .map_err(|e| refused_container("build", "the job's image", e))?;
+            }
+            BuildHint::Idle
+        } else if state.running {
+            BuildHint::HandedOver(handover::ask(self.engine, build, &state, &name).await?)
+        } else {
+            let start =
+                handover::run(self.engine, build, &state, &name, settings.job.entrypoint_timeout, self.out);
+            tokio::select! {
+                user = start => BuildHint::HandedOver(user?),
+                () = stop.requested() => {
+                    let _ = self.engine.kill_container(build).await;
+                    return Ok(None);
+                }
+            }
+        };
+        hints.set_build(&hint);
+        Ok(Some(hint))
+    }
+
+    /// A stage that failed: its script's fault, unless its container went away under it.
+    async fn verdict(&self, code: Option<i64>) -> Failure {
+        let Begun { names, .. } = self.begun;
+        let (container, role) = match self.step.place {
+            Place::Helper => (names.helper(), "helper"),
+            Place::Build => (names.build(), "build"),
+        };
+        // Codes below 126 are a script's own: nothing can have killed it.
+        let own = code.and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0);
+        if let Some(own) = own.filter(|code| *code < 126) {
+            return script_failed(self.step, own);
+        }
+        match self.engine.container(&container).await {
+            Ok(None) => gone(role),
+            Ok(Some(state)) if !state.running => main_process_ended(role, &state),
+            Ok(Some(_)) => match own {
+                Some(code) => script_failed(self.step, code),
+                None => Failure::system(format!("the engine lost the exit code of stage {}", self.step.name)),
+            },
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn build_failed(&self, build: &str, error: EngineError) -> Failure {
+        match self.engine.container(build).await {
+            Ok(None) => gone("build"),
+            Ok(Some(state)) if !state.running => main_process_ended("build", &state),
+            Ok(Some(_)) => refused_container("build", "the job's image", error),
+            Err(_) => error.into(),
+        }
+    }
+
+    async fn helper_failed(&self, helper: &str, error: EngineError) -> Failure {
+        match self.engine.container(helper).await {
+            Ok(None) => gone("helper"),
+            Ok(Some(state)) if !state.running => match state.exit_code {
+                script::EXIT_NO_RUNNER => Failure::system(
+                    "the helper image has no gitlab-runner, but the job has a cache or artifacts, which would be lost",
+                )
+                .hint("use GitLab's helper image, or set helper_binary to the host's own gitlab-runner (Linux hosts)"),
+                script::EXIT_BAD_VOLUME => Failure::system(
+                    "the helper could not open the builds or cache directory for all users",
+                )
+                .hint("a volume of this host is mounted there: it must be writable for root in the container"),
+                code => Failure::system(format!("the helper container ended with exit code {code}"))
+                    .hint("its image needs sh and coreutils; it runs as root"),
+            },
+            Ok(Some(_)) => refused_container("helper", "this host", error),
+            Err(_) => error.into(),
+        }
+    }
+}
+
+fn script_failed(step: &Step, code: u8) -> Failure {
+    Failure::job(format!("stage {} failed with exit code {code}", step.name)).with_exit_code(code).quiet()
+}
+
+fn gone(role: &str) -> Failure {
+    Failure::system(format!("the {role} container was removed while the job ran"))
+        .hint("something on this host removes containers of running jobs")
+}
+
+/// The main process of the build container is the author's to keep alive; the helper's is hearth's.
+fn main_process_ended(role: &str, state: &ContainerState) -> Failure {
+    let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(137);
+    let why = if state.oom_killed {
+        let limit = crate::units::ByteSize(u64::try_from(state.memory).unwrap_or_default());
+        format!(" for lack of memory (limit {limit})")
+    } else {
+        String::new()
+    };
+    let message = format!("the main process of the {role} container was killed{why}: exit code {code}");
+    if role == "helper" { Failure::system(message) } else { Failure::job(message).with_exit_code(code) }
+}

@@ -1,0 +1,154 @@
+//! CI_DEBUG_SERVICES: what services print goes into the job log, no line twice and none missing.
+//!
+//! Each stage goes on where the last one stopped; the engine's time stamps tell where that was.
+
+use std::cell::RefCell;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+
+use super::begin::Begun;
+use super::exec::JobOutput;
+use crate::engine::{Engine, LogsRequest};
+use crate::image::ImageRef;
+use crate::job::Feature;
+
+/// Follows the services of a job.
+pub struct Follower<'a, E> {
+    begun: &'a Begun,
+    engine: &'a E,
+    out: &'a JobOutput,
+    services: Vec<Service>,
+}
+
+struct Service {
+    container: String,
+    label: String,
+    hint: String,
+    /// The time stamp of the last line printed, as the engine wrote it: fixed width, so it sorts as text.
+    last: RefCell<String>,
+}
+
+impl<'a, E: Engine> Follower<'a, E> {
+    /// Finds where the last stage stopped. Without CI_DEBUG_SERVICES there is nothing to follow.
+    pub fn new(begun: &'a Begun, engine: &'a E, out: &'a JobOutput) -> Self {
+        let Begun { job, settings, names, hints, .. } = begun;
+        let configured = settings.job.services.iter().map(|s| (job.expand(&s.name), job.expand(&s.alias)));
+        let asked = job.services.iter().map(|s| (s.image.name.clone(), s.aliases.join(" ")));
+        let services = if job.has(Feature::DebugServices) {
+            configured
+                .chain(asked)
+                .enumerate()
+                .map(|(index, (image, aliases))| {
+                    let hint = format!("hearth-service-{index}");
+                    Service {
+                        container: names.service(index),
+                        label: label(&image, &aliases),
+                        last: RefCell::new(hints.read(&hint).unwrap_or_default().trim().to_owned()),
+                        hint,
+                    }
+                })
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Self { begun, engine, out, services }
+    }
+
+    /// Follows until it is dropped, or until all services ended.
+    pub async fn follow(&self) {
+        join_all(self.services.iter().map(|service| self.print(service, true))).await;
+    }
+
+    /// Prints what was logged up to now and not printed yet, and remembers where it stopped.
+    pub async fn catch_up(&self) {
+        for service in &self.services {
+            self.print(service, false).await;
+            self.begun.hints.write(&service.hint, &service.last.borrow());
+        }
+    }
+
+    async fn print(&self, service: &Service, follow: bool) {
+        let since = epoch_seconds(&service.last.borrow());
+        let request = LogsRequest { since, follow, timestamps: true, tail: None };
+        let Ok(mut output) = self.engine.logs(&service.container, &request).await else { return };
+        let mut lines = LineCutter::default();
+        while let Some(Ok(chunk)) = output.next().await {
+            for line in lines.take(&chunk.bytes) {
+                let (stamp, _) = line.split_once(' ').unwrap_or((line.trim_end(), ""));
+                if stamp <= service.last.borrow().as_str() {
+                    continue;
+                }
+                let text = format!("\u{1b}[0;90m[service:{}] {line}\u{1b}[0;m\n", service.label);
+                if !self.out.write(text.into()).await {
+                    return;
+                }
+                *service.last.borrow_mut() = stamp.to_owned();
+            }
+        }
+    }
+}
+
+fn label(image: &str, aliases: &str) -> String {
+    let first = aliases.split([' ', ',']).find(|alias| !alias.is_empty()).map(str::to_owned);
+    first
+        .or_else(|| image.parse::<ImageRef>().ok()?.service_aliases().into_iter().next())
+        .unwrap_or_else(|| image.to_owned())
+}
+
+/// Cuts a stream into lines.
+#[derive(Default)]
+struct LineCutter {
+    held: Vec<u8>,
+}
+
+impl LineCutter {
+    fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.held.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        while let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.held.drain(..=end).collect();
+            lines.push(String::from_utf8_lossy(&line[..end]).trim_end_matches('\r').to_owned());
+        }
+        lines
+    }
+}
+
+/// Reads the seconds of a time stamp such as `2026-11-23T20:28:56.473998666Z`; 0 for anything else.
+fn epoch_seconds(stamp: &str) -> i64 {
+    let number = |range: std::ops::Range<usize>| stamp.get(range).and_then(|t| t.parse::<i64>().ok());
+    let parts = (|| {
+        Some((number(0..4)?, number(5..7)?, number(8..10)?, number(11..13)?, number(14..16)?, number(17..19)?))
+    })();
+    let Some((year, month, day, hour, minute, second)) = parts else { return 0 };
+    // Days since the epoch by the civil calendar, years beginning in March.
+    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 719_469;
+    ((days * 24 + hour) * 60 + minute) * 60 + second
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LineCutter, epoch_seconds, label};
+
+    #[test]
+    fn time_stamps_are_read_as_seconds() {
+        assert_eq!(epoch_seconds("1970-01-01T00:00:00.000000000Z"), 0);
+        assert_eq!(epoch_seconds("2000-02-29T12:00:00.5Z"), 951_825_600);
+        assert_eq!(epoch_seconds("2026-11-23T20:28:56.473998666Z"), 1_795_465_736);
+        assert_eq!(epoch_seconds("no stamp"), 0);
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_come() {
+        let mut cutter = LineCutter::default();
+        assert_eq!(cutter.take(b"one\ntw"), ["one"]);
+        assert_eq!(cutter.take(b"o\r\nthree"), ["two"]);
+    }
+
+    #[test]
+    fn a_service_is_called_by_its_first_alias() {
+        assert_eq!(label("postgres:16", "db other"), "db");
+        assert_eq!(label("group/postgres:16", ""), "group__postgres");
+    }
+}
