@@ -13,6 +13,7 @@ pub mod joblog;
 pub mod operator;
 pub mod outcome;
 pub mod plan;
+pub mod runner;
 pub mod secret;
 pub mod settings;
 pub mod stage;

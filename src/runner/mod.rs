@@ -1,0 +1,39 @@
+//! A stand-in for GitLab Runner: drives the four stages of an installed driver as the runner does, without GitLab.
+//!
+//! It makes the payload, the environment and the stage scripts that the runner would make, starts the driver's
+//! processes, and follows the runner's rules for retries, failures, cancels and timeouts. `hearth try` and the demo
+//! show jobs with it; tests and the bench also ask it for trouble: a kill at a point, a slow reader, a runner that
+//! vanishes. A shell: it knows nothing of engines, and all it knows of the driver is the contract.
+
+mod config;
+mod environment;
+mod expand;
+mod flags;
+mod job;
+mod layout;
+mod parts;
+mod payload;
+mod process;
+mod script;
+mod stage;
+#[cfg(test)]
+mod test_dir;
+mod trouble;
+mod variables;
+mod version;
+
+pub use config::{DriverConfig, DriverName};
+pub use environment::{Environment, Surroundings, call_environment};
+pub use job::JobDescription;
+pub use layout::Layout;
+pub use parts::{
+    Artifacts, Cache, CachePolicy, Credential, Dependency, Git, GitStrategy, Image, Service, Timeouts, Token,
+    Variable, When,
+};
+pub use payload::response_json;
+pub use process::{Exit, Stop};
+pub use script::{Scripting, quote};
+pub use stage::Stage;
+pub use trouble::{Cancel, Canceller, Mishap, Moment, Pace, Trouble};
+pub use variables::JobStatus;
+pub use version::{BadRunnerVersion, RunnerVersion};
