@@ -5,7 +5,10 @@
 //! show jobs with it; tests and the bench also ask it for trouble: a kill at a point, a slow reader, a runner that
 //! vanishes. A shell: it knows nothing of engines, and all it knows of the driver is the contract.
 
+mod attempt;
+mod call;
 mod config;
+mod drive;
 mod environment;
 mod expand;
 mod flags;
@@ -14,8 +17,10 @@ mod layout;
 mod parts;
 mod payload;
 mod process;
+mod report;
 mod script;
 mod stage;
+mod stages;
 #[cfg(test)]
 mod test_dir;
 mod trouble;
@@ -23,6 +28,7 @@ mod variables;
 mod version;
 
 pub use config::{DriverConfig, DriverName};
+pub use drive::{DriverCommand, Events, StandIn};
 pub use environment::{Environment, Surroundings, call_environment};
 pub use job::JobDescription;
 pub use layout::Layout;
@@ -32,6 +38,7 @@ pub use parts::{
 };
 pub use payload::response_json;
 pub use process::{Exit, Stop};
+pub use report::{CallReport, FailureClass, JobFailure, JobOutcome, JobReport};
 pub use script::{Scripting, quote};
 pub use stage::Stage;
 pub use trouble::{Cancel, Canceller, Mishap, Moment, Pace, Trouble};
