@@ -12,6 +12,7 @@ mod drive;
 mod environment;
 mod expand;
 mod flags;
+mod http;
 mod job;
 mod layout;
 mod parts;
@@ -30,6 +31,7 @@ mod version;
 pub use config::{DriverConfig, DriverName};
 pub use drive::{DriverCommand, Events, StandIn};
 pub use environment::{Environment, Surroundings, call_environment};
+pub use http::{HttpServer, Repository, Served};
 pub use job::JobDescription;
 pub use layout::Layout;
 pub use parts::{
