@@ -1,8 +1,7 @@
 //! The life of a job: attempts of config and prepare, the stages, cleanup.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,108 +13,12 @@ use super::layout::Layout;
 use super::payload::response_json;
 use super::process::Exit;
 use super::report::{CallReport, FailureClass, JobFailure, JobOutcome, JobReport};
-use super::trouble::{Cancel, Canceller, Pace, Trouble};
+use super::stand_in::{Events, StandIn};
+use super::trouble::{Cancel, Trouble};
 use super::variables::{JobStatus, git_strategy};
 
 /// How often config and prepare are tried.
 const ATTEMPTS: u32 = 3;
-
-/// How the driver is called: the command lines that an operator writes into the runner's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DriverCommand {
-    /// The executable, absolute.
-    pub program: PathBuf,
-    /// The arguments of config.
-    pub config_args: Vec<OsString>,
-    /// The arguments of prepare.
-    pub prepare_args: Vec<OsString>,
-    /// The arguments of run; script and stage are added.
-    pub run_args: Vec<OsString>,
-    /// The arguments of cleanup.
-    pub cleanup_args: Vec<OsString>,
-}
-
-impl DriverCommand {
-    /// Makes the command lines of one executable with a subcommand per stage, each followed by the same options.
-    pub fn new(program: impl Into<PathBuf>, options: &[OsString]) -> Self {
-        let args =
-            |stage: &str| std::iter::once(OsString::from(stage)).chain(options.iter().cloned()).collect();
-        Self {
-            program: program.into(),
-            config_args: args("config"),
-            prepare_args: args("prepare"),
-            run_args: args("run"),
-            cleanup_args: args("cleanup"),
-        }
-    }
-}
-
-/// Hears what a job does while it does it. All methods do nothing unless written.
-pub trait Events {
-    /// Takes bytes of the job log.
-    fn log(&mut self, _bytes: &[u8]) {}
-
-    /// Takes bytes of the runner's own log: what cleanup prints.
-    fn runner_log(&mut self, _bytes: &[u8]) {}
-
-    /// Hears that a call starts.
-    fn call_starts(&mut self, _name: &str) {}
-
-    /// Hears that a call has ended.
-    fn call_ends(&mut self, _call: &CallReport) {}
-}
-
-/// The stand-in for GitLab Runner, set up with a driver.
-#[derive(Debug, Clone)]
-pub struct StandIn {
-    pub(super) driver: DriverCommand,
-    pub(super) inherited: Vec<(OsString, OsString)>,
-    pub(super) temp_root: PathBuf,
-    pub(super) canceller: Canceller,
-    pub(super) troubles: Vec<Trouble>,
-    pub(super) pace: Option<Pace>,
-}
-
-impl StandIn {
-    /// Makes a stand-in with the environment that a runner process would have, and the directory below which it makes
-    /// those of its attempts.
-    pub fn new(
-        driver: DriverCommand,
-        inherited: Vec<(OsString, OsString)>,
-        temp_root: impl Into<PathBuf>,
-    ) -> Self {
-        let (canceller, troubles) = (Canceller::new(), Vec::new());
-        Self { driver, inherited, temp_root: temp_root.into(), canceller, troubles, pace: None }
-    }
-
-    /// Uses this handle for cancels. Without it only troubles cancel.
-    #[must_use]
-    pub fn canceller(mut self, canceller: Canceller) -> Self {
-        self.canceller = canceller;
-        self
-    }
-
-    /// Adds trouble.
-    #[must_use]
-    pub fn trouble(mut self, trouble: Trouble) -> Self {
-        self.troubles.push(trouble);
-        self
-    }
-
-    /// Reads slowly.
-    #[must_use]
-    pub fn pace(mut self, pace: Pace) -> Self {
-        self.pace = Some(pace);
-        self
-    }
-
-    /// Runs a job from start to end.
-    pub async fn run(&self, job: &JobDescription, events: &mut dyn Events) -> JobReport {
-        let mut session = Session::new(self, job, events);
-        session.run().await;
-        session.into_report()
-    }
-}
 
 /// Why a job does not go on.
 pub(super) enum Break {
@@ -145,7 +48,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(setup: &'a StandIn, job: &'a JobDescription, events: &'a mut dyn Events) -> Self {
+    pub(super) fn new(setup: &'a StandIn, job: &'a JobDescription, events: &'a mut dyn Events) -> Self {
         let started = Instant::now();
         Self {
             setup,
@@ -164,12 +67,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn into_report(self) -> JobReport {
-        let took = self.started.elapsed();
-        JobReport { outcome: self.outcome, attempts: self.attempt, calls: self.calls, took }
-    }
-
-    async fn run(&mut self) {
+    /// Runs the job from start to end.
+    pub(super) async fn run(mut self) -> JobReport {
         self.say(&format!("Running with gitlab-runner {} (a stand-in)\n", self.job.version));
         let result = match self.prepare().await {
             Ok(()) => {
@@ -188,6 +87,8 @@ impl<'a> Session<'a> {
             Err(Break::Abandoned) => JobOutcome::Abandoned,
         };
         self.say_outcome();
+        let took = self.started.elapsed();
+        JobReport { outcome: self.outcome, attempts: self.attempt, calls: self.calls, took }
     }
 
     /// Tries config and prepare until they go well. After each failure its own cleanup has run.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::parts::{
-    Artifacts, Cache, Credential, Dependency, Git, Image, Service, Timeouts, Token, Variable,
-};
+use super::git::Git;
+use super::parts::{Artifacts, Cache, Credential, Dependency, Image, Service, Variable};
+use super::timeouts::Timeouts;
 use super::version::RunnerVersion;
+use crate::secret::Secret;
 
 /// A job with everything that GitLab and the runner's configuration would say about it.
 ///
@@ -15,7 +16,7 @@ pub struct JobDescription {
     /// The job's number.
     pub id: u64,
     /// The job token.
-    pub token: Token,
+    pub token: Secret,
     /// The job's name.
     pub name: String,
     /// The pipeline stage it belongs to.
@@ -75,7 +76,7 @@ impl JobDescription {
     pub fn new(id: u64) -> Self {
         Self {
             id,
-            token: Token(format!("glcbt-try-{id:020}")),
+            token: Secret::new(format!("glcbt-try-{id:020}")),
             name: "try".to_owned(),
             pipeline_stage: "test".to_owned(),
             project_id: 1,
@@ -187,7 +188,7 @@ impl JobDescription {
     pub fn repo_url(&self) -> String {
         match self.git.repo_url.split_once("://") {
             Some((scheme, rest)) if self.git.with_token => {
-                format!("{scheme}://gitlab-ci-token:{}@{rest}", self.token.0)
+                format!("{scheme}://gitlab-ci-token:{}@{rest}", self.token.expose())
             }
             _ => self.git.repo_url.clone(),
         }
@@ -213,6 +214,7 @@ impl JobDescription {
 mod tests {
     use super::JobDescription;
     use crate::runner::parts::{Credential, Variable};
+    use crate::secret::Secret;
 
     #[test]
     fn secrets_do_not_show_in_a_debug_print() {
@@ -223,12 +225,12 @@ mod tests {
         job.credentials.push(Credential {
             url: "r".into(),
             username: "u".into(),
-            password: "passw0rd".into(),
+            password: Secret::new("passw0rd"),
         });
         job.git.repo_url = "https://me:ur1secret@host/x.git".into();
         let shown = format!("{job:?}");
         assert!(shown.contains("seen"));
-        for secret in ["s3cr3t", "pr1vate", "passw0rd", "ur1secret", &job.token.0] {
+        for secret in ["s3cr3t", "pr1vate", "passw0rd", "ur1secret", job.token.expose()] {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
     }

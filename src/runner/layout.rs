@@ -1,8 +1,8 @@
 //! Where a job's directories are, as the scripts see them.
 
 use super::config::DriverConfig;
+use super::git::GitStrategy;
 use super::job::JobDescription;
-use super::parts::GitStrategy;
 
 /// The directories of a job inside its containers.
 ///
@@ -68,8 +68,8 @@ fn relative(from: &str, target: &str) -> String {
 mod tests {
     use super::{Layout, relative};
     use crate::runner::config::DriverConfig;
+    use crate::runner::git::GitStrategy;
     use crate::runner::job::JobDescription;
-    use crate::runner::parts::GitStrategy;
 
     #[test]
     fn the_project_lies_under_builds_and_its_temp_dir_beside_it() {

@@ -12,6 +12,7 @@ mod drive;
 mod environment;
 mod expand;
 mod flags;
+mod git;
 mod http;
 mod job;
 mod layout;
@@ -22,27 +23,28 @@ mod report;
 mod script;
 mod stage;
 mod stages;
+mod stand_in;
 #[cfg(test)]
 mod test_dir;
+mod timeouts;
 mod trouble;
 mod variables;
 mod version;
 
 pub use config::{DriverConfig, DriverName};
-pub use drive::{DriverCommand, Events, StandIn};
 pub use environment::{Environment, Surroundings, call_environment};
+pub use git::{Git, GitStrategy};
 pub use http::{HttpServer, Repository, Served};
 pub use job::JobDescription;
 pub use layout::Layout;
-pub use parts::{
-    Artifacts, Cache, CachePolicy, Credential, Dependency, Git, GitStrategy, Image, Service, Timeouts, Token,
-    Variable, When,
-};
+pub use parts::{Artifacts, Cache, CachePolicy, Credential, Dependency, Image, Service, Variable, When};
 pub use payload::response_json;
 pub use process::{Exit, Stop};
 pub use report::{CallReport, FailureClass, JobFailure, JobOutcome, JobReport};
 pub use script::{Scripting, quote};
 pub use stage::Stage;
+pub use stand_in::{DriverCommand, Events, StandIn};
+pub use timeouts::Timeouts;
 pub use trouble::{Cancel, Canceller, Mishap, Moment, Pace, Trouble};
 pub use variables::JobStatus;
 pub use version::{BadRunnerVersion, RunnerVersion};

@@ -1,23 +1,7 @@
-//! The parts of a job description: image, service, variable, cache, artifacts and the rest.
+//! The parts of a job description: image, service, variable, cache, artifacts and the like.
 
+use crate::secret::Secret;
 use std::fmt;
-use std::time::Duration;
-
-/// A token or password that never shows in a debug print.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Token(pub String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-impl From<&str> for Token {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
 
 /// An image as the job writes it. The default asks for none, so that the driver's own default is used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -209,7 +193,7 @@ pub struct Dependency {
     /// Its name.
     pub name: String,
     /// The token that may download them.
-    pub token: Token,
+    pub token: Secret,
     /// The archive's file name.
     pub filename: String,
     /// The archive's size in bytes.
@@ -224,133 +208,5 @@ pub struct Credential {
     /// The user name.
     pub username: String,
     /// The password.
-    pub password: Token,
-}
-
-/// How sources come into the project directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GitStrategy {
-    /// Not at all; what is there stays.
-    None,
-    /// Into what is there.
-    Fetch,
-    /// Into a new directory.
-    Clone,
-    /// Not at all, and into an empty directory.
-    Empty,
-}
-
-impl GitStrategy {
-    /// Returns GitLab's word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Fetch => "fetch",
-            Self::Clone => "clone",
-            Self::Empty => "empty",
-        }
-    }
-
-    /// Reads GitLab's word for it; `None` for any other text.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::None, Self::Fetch, Self::Clone, Self::Empty].into_iter().find(|it| it.word() == word)
-    }
-}
-
-/// Where the sources come from.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Git {
-    /// The repository without credentials; the stand-in adds the job token where `with_token` says so.
-    pub repo_url: String,
-    /// Whether the URL in payload and script carries `gitlab-ci-token` and the job token.
-    pub with_token: bool,
-    /// The branch or tag.
-    pub reference: String,
-    /// The commit.
-    pub sha: String,
-    /// What is fetched; empty means the branch into `refs/remotes/origin`.
-    pub refspecs: Vec<String>,
-    /// The number of commits fetched; 0 means all.
-    pub depth: u32,
-    /// Given as the variable GIT_STRATEGY; `None` leaves the choice to `allow_fetch`.
-    pub strategy: Option<GitStrategy>,
-    /// The project's setting: fetch (true) or clone.
-    pub allow_fetch: bool,
-    /// `git_info.protected`; `None` as GitLab before 18.3 sends it.
-    pub protected: Option<bool>,
-    /// CI_COMMIT_REF_PROTECTED among the predefined variables.
-    pub ref_protected: bool,
-    /// The operator's `safe_directory_checkout`: off for custom executors unless set.
-    pub safe_directory: bool,
-}
-
-impl Default for Git {
-    fn default() -> Self {
-        Self {
-            repo_url: "http://gitlab.invalid/try/project.git".to_owned(),
-            with_token: true,
-            reference: "main".to_owned(),
-            sha: "0000000000000000000000000000000000000001".to_owned(),
-            refspecs: Vec::new(),
-            depth: 20,
-            strategy: Some(GitStrategy::None),
-            allow_fetch: true,
-            protected: Some(false),
-            ref_protected: false,
-            safe_directory: false,
-        }
-    }
-}
-
-impl fmt::Debug for Git {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Git")
-            .field("reference", &self.reference)
-            .field("sha", &self.sha)
-            .field("strategy", &self.strategy)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long the stand-in waits, and for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The whole job, cleanup excepted.
-    pub job: Duration,
-    /// Between SIGTERM and SIGKILL. The runner's default is 600 s; this one is what an operator should set.
-    pub graceful_kill: Duration,
-    /// Between SIGKILL and giving up.
-    pub force_kill: Duration,
-    /// The pause after a failed attempt of config and prepare.
-    pub prepare_retry: Duration,
-    /// The pause before get_sources, restore_cache or download_artifacts is tried again.
-    pub stage_retry: Duration,
-    /// `config_exec_timeout`.
-    pub config: Duration,
-    /// `prepare_exec_timeout`.
-    pub prepare: Duration,
-    /// `cleanup_exec_timeout`.
-    pub cleanup: Duration,
-    /// RUNNER_SCRIPT_TIMEOUT; `None` as by default.
-    pub script: Option<Duration>,
-    /// RUNNER_AFTER_SCRIPT_TIMEOUT.
-    pub after_script: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        const HOUR: Duration = Duration::from_secs(3600);
-        Self {
-            job: HOUR,
-            graceful_kill: Duration::from_secs(30),
-            force_kill: Duration::from_secs(10),
-            prepare_retry: Duration::from_secs(3),
-            stage_retry: Duration::from_secs(5),
-            config: HOUR,
-            prepare: HOUR,
-            cleanup: HOUR,
-            script: None,
-            after_script: Duration::from_secs(300),
-        }
-    }
+    pub password: Secret,
 }

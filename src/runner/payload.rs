@@ -18,7 +18,7 @@ fn payload(job: &JobDescription) -> Value {
     let version = job.version;
     let mut top = json!({
         "id": job.id,
-        "token": job.token.0,
+        "token": job.token.expose(),
         "allow_git_fetch": job.git.allow_fetch,
         "job_info": job_info(job),
         "git_info": git_info(job),
@@ -215,7 +215,7 @@ fn caches(job: &JobDescription) -> Vec<Value> {
 }
 
 fn credentials(job: &JobDescription) -> Vec<Value> {
-    let one = |it: &super::parts::Credential| json!({"type": "registry", "url": it.url, "username": it.username, "password": it.password.0});
+    let one = |it: &super::parts::Credential| json!({"type": "registry", "url": it.url, "username": it.username, "password": it.password.expose()});
     job.credentials.iter().map(one).collect()
 }
 
@@ -223,7 +223,7 @@ fn dependencies(job: &JobDescription) -> Vec<Value> {
     let one = |it: &super::parts::Dependency| {
         json!({
             "id": it.id,
-            "token": it.token.0,
+            "token": it.token.expose(),
             "name": it.name,
             "artifacts_file": {"filename": it.filename, "size": it.size},
         })

@@ -2,9 +2,10 @@
 
 use super::expand::expand;
 use super::flags;
+use super::git::GitStrategy;
 use super::job::JobDescription;
 use super::layout::Layout;
-use super::parts::{GitStrategy, Variable};
+use super::parts::Variable;
 
 /// How far the job is, as CI_JOB_STATUS says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,7 +138,7 @@ fn predefined(job: &JobDescription) -> Vec<Variable> {
         host_port.split_once(':').unwrap_or((host_port, if protocol == "https" { "443" } else { "80" }));
     let project_url = format!("{server}/{}", job.project_path);
     let sha = &job.git.sha;
-    let token = || Variable::plain("", &job.token.0).as_masked();
+    let token = || Variable::plain("", job.token.expose()).as_masked();
     let named = |key: &str, variable: Variable| Variable { key: key.to_owned(), ..variable };
     let mut list = vec![
         Variable::plain("CI_PIPELINE_ID", job.id.to_string()),
@@ -200,9 +201,10 @@ fn slug(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{JobStatus, all_variables, attempts, git_strategy, last};
+    use crate::runner::git::GitStrategy;
     use crate::runner::job::JobDescription;
     use crate::runner::layout::Layout;
-    use crate::runner::parts::{GitStrategy, Variable};
+    use crate::runner::parts::Variable;
 
     fn value(job: &JobDescription, name: &str) -> String {
         let layout = Layout {

@@ -2,11 +2,11 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::{DriverCommand, Events, StandIn};
 use crate::runner::job::JobDescription;
 use crate::runner::parts::{Service, Variable};
 use crate::runner::process::{Exit, Stop};
 use crate::runner::report::{FailureClass, JobFailure, JobOutcome, JobReport};
+use crate::runner::stand_in::{DriverCommand, Events, StandIn};
 use crate::runner::test_dir::TestDir;
 use crate::runner::trouble::{Cancel, Mishap, Moment, Trouble};
 use crate::runner::version::RunnerVersion;
@@ -188,7 +188,7 @@ async fn a_job_with_everything_runs_every_stage_and_keeps_cache_and_artifacts() 
     job.dependencies.push(crate::runner::parts::Dependency {
         id: 10,
         name: "earlier".into(),
-        token: "t".into(),
+        token: crate::secret::Secret::new("t"),
         filename: "artifacts.zip".into(),
         size: 1,
     });

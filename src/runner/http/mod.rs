@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::parts::Token;
+use crate::secret::Secret;
 use artifacts::Store;
 
 /// The longest request line and headers.
@@ -48,7 +48,7 @@ pub struct Served {
     /// The repository, offered as the path of any project; `None` offers none.
     pub repository: Option<Repository>,
     /// The job tokens that may read it and use the artifacts API.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<Secret>,
 }
 
 /// The server. Dropping it ends it.
@@ -111,7 +111,7 @@ impl Shared {
     }
 
     fn knows(&self, token: &str) -> bool {
-        !token.is_empty() && self.served.tokens.iter().any(|it| it.0 == token)
+        !token.is_empty() && self.served.tokens.iter().any(|it| it.expose() == token)
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{HttpServer, Repository, Served};
 use crate::runner::test_dir::TestDir;
+use crate::secret::Secret;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -18,7 +19,7 @@ fn env() -> Vec<(OsString, OsString)> {
 }
 
 async fn server(repository: Option<Repository>) -> HttpServer {
-    HttpServer::start(LOOPBACK, Served { repository, tokens: vec!["s3cret".into()] }).await.unwrap()
+    HttpServer::start(LOOPBACK, Served { repository, tokens: vec![Secret::new("s3cret")] }).await.unwrap()
 }
 
 async fn ask(server: &HttpServer, request: &str) -> String {

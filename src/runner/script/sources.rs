@@ -3,7 +3,7 @@
 use super::Scripting;
 use super::body::Body;
 use super::quote::quote;
-use crate::runner::parts::GitStrategy;
+use crate::runner::git::GitStrategy;
 use crate::runner::variables::git_strategy;
 
 impl Scripting<'_> {

@@ -72,7 +72,7 @@ impl Scripting<'_> {
             let id = it.id.to_string();
             inner.green(&format!("Downloading artifacts for {} ({id})...", it.name));
             let url = &self.job.server_url;
-            let token = &it.token.0;
+            let token = it.token.expose();
             inner.run(&[
                 "gitlab-runner",
                 "artifacts-downloader",
@@ -91,7 +91,7 @@ impl Scripting<'_> {
 
     pub(super) fn upload_artifacts(&self, success: bool) -> Option<Body> {
         let job = self.job;
-        let (id, url, token) = (job.id.to_string(), &job.server_url, &job.token.0);
+        let (id, url, token) = (job.id.to_string(), &job.server_url, job.token.expose());
         let mut inner = Body::default();
         for it in job.artifacts.iter().filter(|it| it.when.holds(success) && !it.paths.is_empty()) {
             let mut words =
