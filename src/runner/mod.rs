@@ -25,7 +25,9 @@ mod stage;
 mod stages;
 mod stand_in;
 #[cfg(test)]
-mod test_dir;
+pub(crate) mod test_dir;
+#[cfg(test)]
+pub(crate) mod test_host;
 mod timeouts;
 mod trouble;
 mod variables;

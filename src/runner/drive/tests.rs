@@ -1,49 +1,13 @@
-use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use crate::runner::job::JobDescription;
 use crate::runner::parts::{Service, Variable};
 use crate::runner::process::{Exit, Stop};
 use crate::runner::report::{FailureClass, JobFailure, JobOutcome, JobReport};
-use crate::runner::stand_in::{DriverCommand, Events, StandIn};
-use crate::runner::test_dir::TestDir;
+use crate::runner::stand_in::{Events, StandIn};
+use crate::runner::test_host::Host;
 use crate::runner::trouble::{Cancel, Mishap, Moment, Trouble};
 use crate::runner::version::RunnerVersion;
-
-/// A driver that runs scripts on this host. FAKE_<call> holds commands to run first.
-const DRIVER: &str = r#"#!/bin/sh
-call=$1; shift
-[ "$call" = run ] && call=$2
-echo "$call ${CUSTOM_ENV_CI_JOB_STATUS} ${FAKE_ENV:-}" >> "$FAKE_ROOT/calls"
-eval "hook=\${FAKE_$call:-}"; eval "$hook"
-case $call in
-config) printf '{"driver":{"name":"fake","version":"1"},"builds_dir":"%s/builds","cache_dir":"%s/cache","job_env":{"FAKE_ENV":"yes"}}' "$FAKE_ROOT" "$FAKE_ROOT" ;;
-prepare) ;;
-cleanup) echo "cleaned up" ;;
-*)
-    rm -f "${BUILD_EXIT_CODE_FILE:-/dev/null/x}" 2>/dev/null
-    bash < "$1"; code=$?
-    [ $code = 0 ] || { [ -z "${BUILD_EXIT_CODE_FILE:-}" ] || echo $code > "$BUILD_EXIT_CODE_FILE"; exit 1; }
-esac
-"#;
-
-/// A `gitlab-runner` that archives for real and says what it was asked.
-const HELPER: &str = r#"#!/bin/sh
-command=$1; shift
-while [ $# -gt 0 ]; do case $1 in --file) file=$2 ;; --path) paths="$paths $2" ;; esac; shift; done
-case $command in
-cache-archiver) mkdir -p "$(dirname "$file")" && tar -cf "$file" $paths ;;
-cache-extractor) tar -xf "$file" ;;
-artifacts-uploader) tar -cf "$FAKE_ROOT/artifacts" $paths ;;
-artifacts-downloader) tar -xf "$FAKE_ROOT/artifacts" ;;
-esac
-"#;
-
-struct Host {
-    dir: TestDir,
-    env: Vec<(OsString, OsString)>,
-}
 
 #[derive(Default)]
 struct Log {
@@ -62,30 +26,6 @@ impl Events for Log {
 }
 
 impl Host {
-    fn new() -> Self {
-        let dir = TestDir::new();
-        for (name, text) in [("driver", DRIVER), ("bin/gitlab-runner", HELPER)] {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        std::fs::create_dir(dir.path().join("tmp")).unwrap();
-        let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", dir.path().display());
-        let env = vec![("PATH".into(), path.into()), ("FAKE_ROOT".into(), dir.path().into())];
-        Self { dir, env }
-    }
-
-    fn hook(mut self, call: &str, commands: &str) -> Self {
-        self.env.push((format!("FAKE_{call}").into(), commands.into()));
-        self
-    }
-
-    fn stand_in(&self) -> StandIn {
-        let driver = DriverCommand::new(self.dir.path().join("driver"), &[]);
-        StandIn::new(driver, self.env.clone(), self.dir.path().join("tmp"))
-    }
-
     async fn run(&self, job: &JobDescription) -> (JobReport, String) {
         self.run_with(&self.stand_in(), job).await
     }
@@ -94,14 +34,6 @@ impl Host {
         let mut log = Log::default();
         let report = stand_in.run(job, &mut log).await;
         (report, String::from_utf8(log.job).unwrap())
-    }
-
-    fn calls(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("calls")).unwrap_or_default()
-    }
-
-    fn left_over(&self) -> usize {
-        std::fs::read_dir(self.dir.path().join("tmp")).unwrap().count()
     }
 }
 
@@ -184,7 +116,7 @@ async fn a_job_with_everything_runs_every_stage_and_keeps_cache_and_artifacts() 
     assert_eq!(report.names(), expected);
     assert!(report.succeeded(), "{log}");
     assert!(log.contains("after success\n") && log.contains("Created cache"), "{log}");
-    std::fs::remove_dir_all(host.dir.path().join("builds")).unwrap();
+    std::fs::remove_dir_all(host.path().join("builds")).unwrap();
     job.dependencies.push(crate::runner::parts::Dependency {
         id: 10,
         name: "earlier".into(),
