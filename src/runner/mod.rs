@@ -45,7 +45,7 @@ pub use process::{Exit, Stop};
 pub use report::{CallReport, FailureClass, JobFailure, JobOutcome, JobReport};
 pub use script::{Scripting, quote};
 pub use stage::Stage;
-pub use stand_in::{DriverCommand, Events, StandIn};
+pub use stand_in::{DriverCommand, Events, StandIn, Transcript};
 pub use timeouts::Timeouts;
 pub use trouble::{Cancel, Canceller, Mishap, Moment, Pace, Trouble};
 pub use variables::JobStatus;

@@ -53,6 +53,32 @@ pub trait Events {
     fn call_ends(&mut self, _call: &CallReport) {}
 }
 
+/// Keeps what a job says.
+#[derive(Debug, Clone, Default)]
+pub struct Transcript {
+    /// The job log.
+    pub log: Vec<u8>,
+    /// The runner's own log: what cleanup printed.
+    pub runner_log: Vec<u8>,
+}
+
+impl Transcript {
+    /// Returns the job log as text, what is not UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.log).into_owned()
+    }
+}
+
+impl Events for Transcript {
+    fn log(&mut self, bytes: &[u8]) {
+        self.log.extend_from_slice(bytes);
+    }
+
+    fn runner_log(&mut self, bytes: &[u8]) {
+        self.runner_log.extend_from_slice(bytes);
+    }
+}
+
 /// The stand-in for GitLab Runner, set up with a driver.
 #[derive(Debug, Clone)]
 pub struct StandIn {

@@ -19,7 +19,7 @@ prepare) ;;
 cleanup) echo "cleaned up" ;;
 *)
     rm -f "${BUILD_EXIT_CODE_FILE:-/dev/null/x}" 2>/dev/null
-    bash < "$1"; code=$?
+    ${FAKE_SHELL:-bash} < "$1"; code=$?
     [ $code = 0 ] || { [ -z "${BUILD_EXIT_CODE_FILE:-}" ] || echo $code > "$BUILD_EXIT_CODE_FILE"; exit 1; }
 esac
 "#;

@@ -125,6 +125,23 @@ async fn a_directory_is_served_and_artifacts_arrive() {
 }
 
 #[tokio::test]
+async fn sources_come_under_busybox_too() {
+    let mut host = Host::new();
+    host.env.push(("FAKE_SHELL".into(), "busybox ash".into()));
+    if Command::new("busybox").arg("true").status().is_err() {
+        eprintln!("SKIPPED: busybox is not here");
+        return;
+    }
+    let repo = repository(&host);
+    for version in ["15.11.0", "18.6.0", "19.4.0"] {
+        let words =
+            ["--repo", &repo, "--address", "127.0.0.1", "--runner-version", version, "--", "cat README"];
+        let done = try_it(&host, &words).await;
+        assert!(done.code == 0 && done.out.contains("\nhello\n"), "{}{}", done.out, done.err);
+    }
+}
+
+#[tokio::test]
 async fn artifacts_that_do_not_arrive_are_noticed() {
     let done = try_it(&Host::new(), &["--address", "127.0.0.1", "--artifact", "x", "--", "echo > x"]).await;
     assert_eq!(

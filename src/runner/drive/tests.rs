@@ -4,26 +4,10 @@ use crate::runner::job::JobDescription;
 use crate::runner::parts::{Service, Variable};
 use crate::runner::process::{Exit, Stop};
 use crate::runner::report::{FailureClass, JobFailure, JobOutcome, JobReport};
-use crate::runner::stand_in::{Events, StandIn};
+use crate::runner::stand_in::{StandIn, Transcript};
 use crate::runner::test_host::Host;
 use crate::runner::trouble::{Cancel, Mishap, Moment, Trouble};
 use crate::runner::version::RunnerVersion;
-
-#[derive(Default)]
-struct Log {
-    job: Vec<u8>,
-    runner: Vec<u8>,
-}
-
-impl Events for Log {
-    fn log(&mut self, bytes: &[u8]) {
-        self.job.extend_from_slice(bytes);
-    }
-
-    fn runner_log(&mut self, bytes: &[u8]) {
-        self.runner.extend_from_slice(bytes);
-    }
-}
 
 impl Host {
     async fn run(&self, job: &JobDescription) -> (JobReport, String) {
@@ -31,9 +15,9 @@ impl Host {
     }
 
     async fn run_with(&self, stand_in: &StandIn, job: &JobDescription) -> (JobReport, String) {
-        let mut log = Log::default();
+        let mut log = Transcript::default();
         let report = stand_in.run(job, &mut log).await;
-        (report, String::from_utf8(log.job).unwrap())
+        (report, log.text())
     }
 }
 
@@ -83,10 +67,10 @@ async fn a_script_only_job_goes_through_its_stages_and_leaves_nothing() {
 #[tokio::test]
 async fn cleanup_speaks_to_the_runners_log_only() {
     let host = Host::new();
-    let mut log = Log::default();
+    let mut log = Transcript::default();
     host.stand_in().run(&job().script("true"), &mut log).await;
-    assert!(!String::from_utf8_lossy(&log.job).contains("cleaned up"));
-    assert_eq!(log.runner, b"cleaned up\n");
+    assert!(!log.text().contains("cleaned up"));
+    assert_eq!(log.runner_log, b"cleaned up\n");
 }
 
 #[tokio::test]
