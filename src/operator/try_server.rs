@@ -13,7 +13,8 @@ const MOST_CANDIDATES: usize = 4;
 
 /// Tried in the job, in the helper, before its sources are fetched. Short, so that an address that swallows everything
 /// does not hold the job up.
-const PROBE: &str = "limit=; if command -v timeout >/dev/null 2>&1; then limit='timeout 10'; fi
+const PROBE: &str = "# is the server of this try reached from here?
+limit=; if command -v timeout >/dev/null 2>&1; then limit='timeout 10'; fi
 if ! $limit git -c http.proxy= ls-remote \"$CI_SERVER_URL/reach.git\" >/dev/null; then
   echo \"this job does not reach $CI_SERVER_URL\"; exit 1
 fi";
