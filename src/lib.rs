@@ -4,6 +4,7 @@
 //! [`plan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
 //! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
+pub mod cli;
 pub mod engine;
 pub mod fetch;
 pub mod host;

@@ -1,2 +1,7 @@
-//! The thin binary: see `hearth::stage` and `hearth::operator`.
-fn main() {}
+//! The hearth program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hearth::cli::main(hearth::host::Host::read())
+}

@@ -17,7 +17,7 @@ use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
 
 pub use fault::PullFault;
-pub use login::Logins;
+pub use login::{Logins, operator_dir};
 
 /// Brings images to this host for one job.
 pub struct Fetcher<'a, E> {

@@ -1,0 +1,266 @@
+//! The command line: what can be asked for, and from what the answers are made.
+
+use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::fetch::operator_dir;
+use crate::host::{self, Host};
+use crate::job::{StageEnv, Step};
+use crate::joblog::JobLog;
+use crate::operator::{check, try_job};
+use crate::outcome::{Failure, Fault};
+use crate::settings::{self, Settings, Sources};
+use crate::stage::exec::{JobOutput, Stop};
+use crate::stage::{Begun, cleanup, config, prepare, run};
+
+/// A GitLab Runner custom executor driver for small hosts.
+#[derive(Debug, Parser)]
+#[command(name = "hearth", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stage: tells GitLab Runner where the containers have their directories
+    Config(StageArgs),
+    /// Stage: images, network, volumes and containers of a job
+    Prepare(StageArgs),
+    /// Stage: runs one script of a job
+    Run(RunArgs),
+    /// Stage: removes what a job left
+    Cleanup(StageArgs),
+    /// Prints the settings in force, where each comes from and what it costs
+    Check(check::CheckArgs),
+    /// Runs one job through the installed driver, without GitLab
+    Try(Box<try_job::TryArgs>),
+}
+
+#[derive(Debug, Args)]
+struct StageArgs {
+    /// The settings file; without it /etc/hearth/config.toml, then the user's configuration directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overlays the settings with the table [runner."NAME"]
+    #[arg(long, value_name = "NAME")]
+    runner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+    /// The script, as GitLab Runner names it
+    script: PathBuf,
+    /// The stage, as GitLab Runner names it
+    step: String,
+}
+
+/// Runs the program and returns what to tell the system. A panic is the system's fault.
+pub fn main(host: Host) -> ExitCode {
+    let env = StageEnv::read(host.env.iter().cloned());
+    let system_failure = env.system_failure;
+    std::panic::set_hook(Box::new(|info| {
+        // The place only: a message could quote what the job keeps secret.
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(io::stderr(), "hearth: internal error at {place}; please report it");
+    }));
+    let code = std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(&host, env))).unwrap_or(system_failure);
+    ExitCode::from(code)
+}
+
+fn dispatch(host: &Host, env: StageEnv) -> u8 {
+    let cli = match Cli::try_parse_from(&host.args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { env.system_failure } else { 0 };
+        }
+    };
+    start_tracing(host);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "hearth: no event loop: {error}");
+            return env.system_failure;
+        }
+    };
+    let code = match cli.command {
+        Command::Config(args) => config_stage(host, &env, &args),
+        Command::Prepare(args) => runtime.block_on(prepare_stage(host, env, &args)),
+        Command::Run(args) => runtime.block_on(run_stage(host, env, &args)),
+        Command::Cleanup(args) => runtime.block_on(cleanup_stage(host, env, &args)),
+        Command::Check(args) => {
+            let sources = sources(host, args.config.clone());
+            check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
+        }
+        Command::Try(args) => runtime.block_on(try_command(host, *args)),
+    };
+    // Calls that were given up may still hang in the background; nothing waits for them.
+    runtime.shutdown_background();
+    code
+}
+
+/// HEARTH_LOG=debug prints what hearth does to stderr; it is quiet otherwise.
+fn start_tracing(host: &Host) {
+    let level = host.var("HEARTH_LOG").and_then(|level| level.to_str()).and_then(|level| level.parse().ok());
+    if let Some(level) = level {
+        let level: tracing::Level = level;
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false).init();
+    }
+}
+
+fn sources(host: &Host, explicit: Option<PathBuf>) -> Sources {
+    Sources::new(explicit, host.var("XDG_CONFIG_HOME"), host.var("HOME"))
+}
+
+fn load(host: &Host, args: &StageArgs) -> Result<Settings, Failure> {
+    let loaded = settings::load(&sources(host, args.config.clone()), args.runner.as_deref())?;
+    Ok(loaded.settings)
+}
+
+fn docker_host(host: &Host) -> Option<&str> {
+    host.var("DOCKER_HOST").and_then(|value| value.to_str())
+}
+
+fn job_log() -> JobLog {
+    match host::stdout() {
+        Ok(file) => JobLog::new(Box::new(file)),
+        Err(_) => JobLog::new(Box::new(io::sink())),
+    }
+}
+
+fn config_stage(host: &Host, env: &StageEnv, args: &StageArgs) -> u8 {
+    let log = JobLog::new(Box::new(io::stderr()));
+    let result = load(host, args).and_then(|settings| {
+        let document = config::document(&settings, &host::hostname());
+        host::stdout()
+            .and_then(|mut out| out.write_all(document.as_bytes()))
+            .map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))
+    });
+    exit_code(env, &log, result)
+}
+
+async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
+    let log = job_log();
+    let told = env.clone();
+    let mut stop = stop_on_signals();
+    let work = async {
+        let begun = Begun::new(env, load(host, args)?)?;
+        let engine = begun.engine(docker_host(host))?;
+        let setting = begun.settings.pull.docker_config_dir.as_deref();
+        let config = host.var("DOCKER_CONFIG").map(Path::new);
+        let operator = operator_dir(setting, config, host.var("HOME").map(Path::new));
+        prepare::run(&begun, &engine, operator.as_deref(), &log).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        // Exit 0 would count as success, exit 1 would turn a cancelled job into a failed one.
+        () = stop.requested() => Err(Failure::system("prepare was stopped by the runner")),
+    };
+    exit_code(&told, &log, result)
+}
+
+async fn run_stage(host: &Host, env: StageEnv, args: &RunArgs) -> u8 {
+    let log = job_log();
+    let told = env.clone();
+    let mut stop = stop_on_signals();
+    let result = async {
+        let begun = Begun::new(env, load(host, &args.stage)?)?;
+        let engine = begun.engine(docker_host(host))?;
+        let out = host::stdout().map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))?;
+        run::run(&begun, &engine, &args.script, &Step::of(&args.step), JobOutput::new(out), &mut stop).await
+    }
+    .await;
+    exit_code(&told, &log, result)
+}
+
+async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
+    let log = JobLog::new(Box::new(io::stderr()));
+    let told = env.clone();
+    let mut stop = stop_on_signals();
+    let work = async {
+        let begun = Begun::new(env, load(host, args)?)?;
+        let engine = begun.engine(docker_host(host))?;
+        cleanup::run(&begun, &engine).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stop.requested() => Err(Failure::system("cleanup was stopped by the runner")),
+    };
+    exit_code(&told, &log, result)
+}
+
+async fn try_command(host: &Host, args: try_job::TryArgs) -> u8 {
+    let context = try_job::TryContext {
+        exe: host.exe.clone(),
+        env: host.env.clone(),
+        temp_dir: host.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
+        now: std::time::UNIX_EPOCH + host::now(),
+        pid: std::process::id(),
+        out: &mut io::stdout(),
+        err: &mut io::stderr(),
+    };
+    try_job::run(args, context).await
+}
+
+fn stop_on_signals() -> Stop {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (wish, stop) = Stop::new();
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            let _ = wish.send(true);
+            std::future::pending::<()>().await;
+        });
+    }
+    stop
+}
+
+/// Tells the runner how a stage ended: by a line in the job log, BUILD_EXIT_CODE_FILE and the exit code.
+fn exit_code(env: &StageEnv, log: &JobLog, result: Result<(), Failure>) -> u8 {
+    let Err(failure) = result else {
+        forget_exit_code(env);
+        return 0;
+    };
+    if !failure.quiet {
+        log.line(format!("\u{1b}[31;1mERROR: {}\u{1b}[0;m", failure.message));
+        for hint in &failure.hints {
+            log.line(format!("  hint: {hint}"));
+        }
+    }
+    match failure.fault {
+        Fault::Job => {
+            match failure.exit_code.zip(env.exit_code_file.as_ref()) {
+                Some((code, file)) => {
+                    if let Err(error) = std::fs::write(file, format!("{code}\n")) {
+                        log.warn(format!("WARNING: exit code {code} cannot be told to the runner: {error}"));
+                        forget_exit_code(env);
+                    }
+                }
+                None => forget_exit_code(env),
+            }
+            env.build_failure
+        }
+        Fault::System => {
+            forget_exit_code(env);
+            env.system_failure
+        }
+    }
+}
+
+/// The runner never clears the file: a code of an earlier stage would be reported for this one.
+fn forget_exit_code(env: &StageEnv) {
+    if let Some(file) = &env.exit_code_file {
+        let _ = std::fs::remove_file(file);
+    }
+}
