@@ -1,0 +1,27 @@
+#!/bin/sh
+# Undoes what the parts have left behind: stops the registries that were started here, removes their images from
+# the engine, deletes the parts directory. Installed packages stay, and an engine goes on running.
+set -eu
+. "$(dirname -- "$0")/lib.sh"
+
+for name in open private; do
+    pid=$(cat "$parts/registry/$name/pid" 2>/dev/null) || continue
+    # Only if it is still that process, and not another one that got its number.
+    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "$parts/registry/$name/config.yml"; then
+        say "stopping the $name registry"
+        kill "$pid"
+    fi
+done
+
+if engine_answers; then
+    docker images --format '{{.Repository}}:{{.Tag}}' |
+        grep -e "^$open_registry/" -e "^$private_registry/" |
+        while IFS= read -r image; do
+            docker rmi "$image" >/dev/null 2>&1 || say "$image stays: it is in use, or has no tag"
+        done
+fi
+
+if [ -e "$parts/engine/dockerd.log" ] && engine_answers; then
+    say "dockerd was started from here and goes on running; 'kill \$(cat /var/run/docker.pid)' stops it"
+fi
+rm -rf "$parts"
