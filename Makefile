@@ -1,0 +1,53 @@
+# What CI runs and what people run are the same targets. `make help` lists them.
+
+CARGO ?= cargo
+# The demo's job image; by default a small Debian with a C compiler, made from packages.
+IMAGE ?=
+
+.PHONY: help build test demo bench lint lint-rust lint-scripts lint-deny parts clean-parts
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## builds the release binary
+	$(CARGO) build --release
+
+parts: ## installs and starts what the tests stand on: engine, registries, images
+	tests/parts/with.sh true
+
+test: ## brings the parts up and runs all tests
+	tests/parts/with.sh $(CARGO) test --all-features
+
+demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for another job image)
+	tests/parts/with.sh $(MAKE) build
+	tests/parts/demo.sh $(IMAGE)
+
+bench: ## measures jobs against the raw API and against a plain docker driver
+	tests/parts/with.sh $(CARGO) bench --bench jobs
+
+lint: lint-rust lint-scripts lint-deny ## formatting, clippy, docs, shell scripts, licences
+
+lint-rust:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --all-features
+
+lint-scripts:
+	@for script in tests/parts/*.sh; do sh -n $$script || exit 1; done
+	@for script in tests/parts/gitlab-runner .ci/run; do bash -n $$script || exit 1; done
+	@if command -v shellcheck >/dev/null; then \
+		shellcheck -x -P SCRIPTDIR tests/parts/*.sh tests/parts/gitlab-runner .ci/run; \
+	else \
+		echo "lint: SKIP: no shellcheck here, scripts are only parsed"; \
+	fi
+
+# Advisories are left out: their data comes from the network.
+lint-deny:
+	@if command -v cargo-deny >/dev/null; then \
+		$(CARGO) deny --offline check licenses bans sources; \
+	else \
+		echo "lint: SKIP: no cargo-deny here, licences and sources are not checked"; \
+	fi
+
+clean-parts: ## stops the registries, removes their images, deletes .parts
+	tests/parts/clean.sh
