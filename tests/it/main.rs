@@ -1,1 +1,6 @@
 //! The outer ring: the built binary against a real engine and a real registry.
+
+#[path = "../support/images.rs"]
+mod images;
+#[path = "../support/pusher.rs"]
+mod pusher;

@@ -607,3 +607,56 @@ fn expect(status: u16, wanted: &[u16], method: &str, url: &str) -> Result<()> {
         Err(Error::new(format!("{method} {url}: the registry answered {status}, not {wanted:?}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_files_give_the_same_digests() {
+        let layer = || Layer::from_entries(&[Entry::file("/etc/motd", 0o644, "hello\n")]).unwrap();
+        let (one, two) = (ImageSpec::new(vec![layer()]), ImageSpec::new(vec![layer()]));
+        assert_eq!(one.config_blob().digest, two.config_blob().digest);
+        assert_eq!(one.manifest(&one.config_blob()).digest, two.manifest(&two.config_blob()).digest);
+    }
+
+    #[test]
+    fn a_layer_read_from_a_file_is_the_one_that_was_written() {
+        let layer = Layer::from_entries(&[Entry::directory("tmp", 0o1777)]).unwrap();
+        let path = std::env::temp_dir().join(format!("hearth-layer-{}", std::process::id()));
+        std::fs::write(&path, &layer.blob.bytes).unwrap();
+        let read = Layer::from_file(&path);
+        std::fs::remove_file(&path).unwrap();
+        let read = read.unwrap();
+        assert_eq!((read.digest(), read.diff_id()), (layer.digest(), layer.diff_id()));
+    }
+
+    #[test]
+    fn random_layers_keep_their_size_when_compressed_and_differ_by_seed() {
+        let (one, two) = (Layer::random(1 << 20, 1).unwrap(), Layer::random(1 << 20, 2).unwrap());
+        assert!((1 << 20..(1 << 20) + 8192).contains(&one.compressed_bytes()), "{}", one.compressed_bytes());
+        assert_ne!(one.digest(), two.digest());
+        assert_eq!(one.digest(), Layer::random(1 << 20, 1).unwrap().digest());
+    }
+
+    #[test]
+    fn a_whiteout_stands_beside_what_it_hides() {
+        assert_eq!(Entry::whiteout("usr/bin/git").path, "usr/bin/.wh.git");
+        assert_eq!(Entry::whiteout("/git").path, ".wh.git");
+    }
+
+    #[test]
+    fn platforms_are_read_with_and_without_a_variant() {
+        let arm = Platform::parse("linux/arm/v7").unwrap();
+        assert_eq!((arm.architecture.as_str(), arm.variant.as_deref()), ("arm", Some("v7")));
+        assert_eq!(Platform::parse("linux/arm64").unwrap().variant, None);
+        assert!(Platform::parse("arm64").is_err());
+    }
+
+    #[test]
+    fn a_configuration_says_only_what_was_asked_for() {
+        let config = ImageConfig { user: Some("dev".into()), ..ImageConfig::default() }.json();
+        let keys: Vec<&String> = config.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["Env", "User"]);
+    }
+}
