@@ -26,7 +26,8 @@ forget() {
             [ -z "$name" ] || docker rmi "$name" >/dev/null 2>&1 || true
         done
     if docker image inspect "$1" >/dev/null 2>&1; then
-        fail "$1 cannot be removed from the engine, so there is no cold run: a container uses it (docker ps -a)"
+        fail "$1 cannot be removed from the engine, so there is no cold run. Containers that use it:" \
+            "$(docker ps -a --filter "ancestor=$1" --format '{{.Names}}' | tr '\n' ' ')"
     fi
 }
 

@@ -11,10 +11,13 @@ describe() {
     say "engine $(docker version --format '{{.Server.Version}} (API {{.Server.APIVersion}}, {{.Server.Os}}/{{.Server.Arch}})') answers"
 }
 
-# The engine runs, but this user may not talk to it: no start helps against that.
+# An engine that this user may not talk to looks like none. If root can talk to it, no start helps.
 refuse_if_denied() {
-    if [ -S "$socket" ] && [ ! -w "$socket" ]; then
-        fail "no permission on $socket: run this as root, or 'sudo adduser $(id -un) docker' and log in again"
+    if [ ! -S "$socket" ] || [ -w "$socket" ]; then
+        return
+    fi
+    if ! have sudo || sudo docker version >/dev/null 2>&1; then
+        fail "no permission on $socket: run this as root, or 'adduser $(id -un 2>/dev/null || id -u) docker' as root and log in again"
     fi
 }
 
@@ -28,6 +31,8 @@ fi
 if [ -n "${DOCKER_HOST:-}" ]; then
     fail "no engine answers at DOCKER_HOST=$DOCKER_HOST: start it, or unset the variable to have one started here"
 fi
+
+refuse_if_denied
 
 if [ -d /run/systemd/system ]; then
     say "starting the docker service"

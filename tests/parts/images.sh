@@ -160,23 +160,22 @@ foreign_busybox() {
     [ -s "$trees/busybox-$1" ]
 }
 
-# Lets the kernel run programs of other architectures through qemu. Not all machines can.
-register_emulation() {
+# Lets the kernel run programs of an architecture through qemu: emulate ARCHITECTURE. Not every machine can.
+emulate() {
+    case $1 in
+    amd64) qemu="qemu-x86_64" ;;
+    arm64) qemu="qemu-aarch64" ;;
+    armhf) qemu="qemu-arm" ;;
+    esac
     binfmt=/proc/sys/fs/binfmt_misc
-    if ls "$binfmt"/qemu-* >/dev/null 2>&1; then
-        return
-    fi
     if [ ! -e "$binfmt/register" ]; then
         as_root mount -t binfmt_misc binfmt_misc "$binfmt" 2>/dev/null || true
     fi
-    if [ -x /usr/lib/systemd/systemd-binfmt ]; then
-        as_root /usr/lib/systemd/systemd-binfmt || true
-    elif have update-binfmts; then
-        as_root update-binfmts --enable >/dev/null 2>&1 || true
+    if [ ! -e "$binfmt/$qemu" ] && [ -e "/usr/lib/binfmt.d/$qemu.conf" ]; then
+        # shellcheck disable=SC2016 # the inner shell expands it
+        as_root sh -c 'cat "$1" >"$2"' sh "/usr/lib/binfmt.d/$qemu.conf" "$binfmt/register" 2>/dev/null || true
     fi
-    if ! ls "$binfmt"/qemu-* >/dev/null 2>&1; then
-        skip "no qemu in $binfmt: images of other architectures do not run here"
-    fi
+    [ -e "$binfmt/$qemu" ] || skip "no $qemu in $binfmt: images for $1 do not run here"
 }
 
 # --- all of it --------------------------------------------------------------------------------------------------
@@ -194,10 +193,10 @@ cargo build -q --example push-image
 pusher=${CARGO_TARGET_DIR:-$project/target}/debug/examples/push-image
 : >"$trees/pushed"
 
-register_emulation
 foreign=''
 for architecture in arm64 armhf amd64; do
     [ "$architecture" != "$native" ] || continue
+    emulate "$architecture"
     if foreign_busybox "$architecture"; then
         foreign="$foreign --foreign=$(platform_of "$architecture")=$trees/busybox-$architecture"
     else

@@ -90,6 +90,7 @@ apt_install() {
 check_cargo() {
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$project/Cargo.toml")
     how="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy --component rustfmt"
+    have curl || how="apt-get install curl && $how"
     have cargo || fail "there is no cargo; get Rust $wanted or newer with:
     $how"
     got=$(cd "$project" && cargo --version | sed -n 's/^cargo \([0-9.]*\).*/\1/p')

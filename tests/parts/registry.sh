@@ -65,7 +65,7 @@ ensure() {
         return
     fi
     if anything_answers "$2"; then
-        fail "something else answers on 127.0.0.1:$2: stop it, or choose another port (HEARTH_OPEN_PORT, HEARTH_PRIVATE_PORT)"
+        fail "something else answers on 127.0.0.1:$2, or a registry with another password: stop it, or choose another port (HEARTH_OPEN_PORT, HEARTH_PRIVATE_PORT)"
     fi
     start "$1" "$2"
     if ! wait_for 20 "$3"; then
