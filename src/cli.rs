@@ -173,7 +173,8 @@ async fn run_stage(host: &Host, env: StageEnv, args: &RunArgs) -> u8 {
     let result = async {
         let begun = Begun::new(env, load(host, &args.stage)?)?;
         let engine = begun.engine(docker_host(host))?;
-        let out = host::stdout().map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))?;
+        let out =
+            host::stdout().map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))?;
         run::run(&begun, &engine, &args.script, &Step::of(&args.step), JobOutput::new(out), &mut stop).await
     }
     .await;

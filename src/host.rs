@@ -42,7 +42,10 @@ impl Host {
 
 /// Returns the host's own name; `localhost` where it has none.
 pub fn hostname() -> String {
-    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_owned())
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Returns stdout as a file: unbuffered, so that bytes reach the job log as they come.
@@ -57,7 +60,8 @@ pub fn now() -> Duration {
 
 /// Reads a file of at most `limit` bytes. The message names the file by `what` and its path.
 pub fn read_bounded(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
-    let failed = |reason: String| Failure::system(format!("{what} {} cannot be read: {reason}", path.display()));
+    let failed =
+        |reason: String| Failure::system(format!("{what} {} cannot be read: {reason}", path.display()));
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
@@ -73,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_missing_and_a_huge_file_are_told_apart() {
-        let missing = read_bounded("/nonexistent/response.json".as_ref(), 10, "JOB_RESPONSE_FILE").unwrap_err();
+        let missing =
+            read_bounded("/nonexistent/response.json".as_ref(), 10, "JOB_RESPONSE_FILE").unwrap_err();
         assert!(missing.message.contains("/nonexistent/response.json"), "{missing}");
         let huge = read_bounded("/dev/zero".as_ref(), 3 << 20, "JOB_RESPONSE_FILE").unwrap_err();
         assert!(huge.message.contains("larger than 3 MiB"), "{huge}");

@@ -37,7 +37,13 @@ impl Failure {
 
     /// Makes a failure of the host, the engine or hearth itself.
     pub fn system(message: impl Into<String>) -> Self {
-        Self { fault: Fault::System, message: message.into(), hints: Vec::new(), exit_code: None, quiet: false }
+        Self {
+            fault: Fault::System,
+            message: message.into(),
+            hints: Vec::new(),
+            exit_code: None,
+            quiet: false,
+        }
     }
 
     /// Marks a failure that the runner reports well enough by itself.

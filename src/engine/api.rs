@@ -197,7 +197,11 @@ pub trait Engine {
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;
 
     /// Pulls an image, telling of its progress. A failure inside the stream is [`EngineError::Refused`] with status 0.
-    async fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(PullEvent)) -> Result<(), EngineError>;
+    async fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError>;
 
     /// Asks the registry, through the engine, which platforms an image has.
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
@@ -239,7 +243,11 @@ pub trait Engine {
     async fn remove_container(&self, name: &str) -> Result<Removal, EngineError>;
 
     /// Returns all containers with a label, stopped ones too.
-    async fn containers_labelled(&self, label: &str, value: &str) -> Result<Vec<ContainerSummary>, EngineError>;
+    async fn containers_labelled(
+        &self,
+        label: &str,
+        value: &str,
+    ) -> Result<Vec<ContainerSummary>, EngineError>;
 
     /// Returns a container's log.
     async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError>;

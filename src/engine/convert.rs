@@ -9,8 +9,8 @@ use bollard::models::{
 };
 
 use super::api::{ContainerState, Health};
-use crate::image::ImageFacts;
 use super::progress::PullEvent;
+use crate::image::ImageFacts;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 fn some(text: &str) -> Option<String> {
@@ -121,7 +121,8 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
 
 /// Turns a network's spec into the body of its create call.
 pub(super) fn network(spec: &NetworkSpec) -> NetworkCreateRequest {
-    let options = spec.mtu.map(|mtu| HashMap::from([("com.docker.network.driver.mtu".to_owned(), mtu.to_string())]));
+    let options =
+        spec.mtu.map(|mtu| HashMap::from([("com.docker.network.driver.mtu".to_owned(), mtu.to_string())]));
     NetworkCreateRequest {
         name: spec.name.clone(),
         driver: Some("bridge".to_owned()),

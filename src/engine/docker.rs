@@ -112,15 +112,21 @@ impl Docker {
     fn failed(&self, call: &str, error: Error) -> EngineError {
         let call = call.to_owned();
         match error {
-            Error::DockerResponseServerError { status_code: 404, message } => EngineError::NotFound { message },
-            Error::DockerResponseServerError { status_code: 409, message } => EngineError::Conflict { message },
+            Error::DockerResponseServerError { status_code: 404, message } => {
+                EngineError::NotFound { message }
+            }
+            Error::DockerResponseServerError { status_code: 409, message } => {
+                EngineError::Conflict { message }
+            }
             Error::DockerResponseServerError { status_code: status, message } => {
                 EngineError::Refused { call, status, message }
             }
             Error::DockerStreamError { error } => EngineError::Refused { call, status: 0, message: error },
             Error::RequestTimeoutError => EngineError::Timeout { call, seconds: self.timeout.as_secs() },
             Error::SocketNotFoundError(_) => unreachable_endpoint(&self.endpoint, &error),
-            Error::HyperLegacyError { ref err } if err.is_connect() => unreachable_endpoint(&self.endpoint, &error),
+            Error::HyperLegacyError { ref err } if err.is_connect() => {
+                unreachable_endpoint(&self.endpoint, &error)
+            }
             other => EngineError::Lost { call, reason: innermost(&other) },
         }
     }
@@ -152,7 +158,10 @@ fn innermost(error: &Error) -> String {
 fn unreachable_endpoint(endpoint: &str, error: &Error) -> EngineError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = source {
-        if inner.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) {
+        if inner
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied)
+        {
             return EngineError::Forbidden { endpoint: endpoint.to_owned() };
         }
         source = inner.source();
@@ -235,14 +244,19 @@ impl Engine for Docker {
     }
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
-        match self.client().await?.inspect_image(reference).await.map_err(|e| self.failed("inspect image", e)) {
+        match self.client().await?.inspect_image(reference).await.map_err(|e| self.failed("inspect image", e))
+        {
             Ok(image) => Ok(Some(convert::image(image))),
             Err(EngineError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn pull(&self, request: &PullRequest, on_event: &mut dyn FnMut(PullEvent)) -> Result<(), EngineError> {
+    async fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError> {
         let client = self.with_login(request.login.as_ref()).await?;
         let options = query::CreateImageOptionsBuilder::default()
             .from_image(&request.reference)
@@ -288,7 +302,8 @@ impl Engine for Docker {
     }
 
     async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
-        let options = query::ListNetworksOptionsBuilder::default().filters(&label_filter(label, value)).build();
+        let options =
+            query::ListNetworksOptionsBuilder::default().filters(&label_filter(label, value)).build();
         let found = self.client().await?.list_networks(Some(options)).await;
         let found = found.map_err(|e| self.failed("list networks", e))?;
         Ok(found.into_iter().filter_map(|n| n.id).collect())
@@ -305,19 +320,25 @@ impl Engine for Docker {
     }
 
     async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
-        let options = query::ListVolumesOptionsBuilder::default().filters(&label_filter(label, value)).build();
+        let options =
+            query::ListVolumesOptionsBuilder::default().filters(&label_filter(label, value)).build();
         let found = self.client().await?.list_volumes(Some(options)).await;
         let found = found.map_err(|e| self.failed("list volumes", e))?;
         Ok(found.volumes.unwrap_or_default().into_iter().map(|v| v.name).collect())
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError> {
-        let options = query::CreateContainerOptionsBuilder::default().name(&spec.name).platform(&spec.platform).build();
+        let options =
+            query::CreateContainerOptionsBuilder::default().name(&spec.name).platform(&spec.platform).build();
         match self.client().await?.create_container(Some(options), convert::container(spec)).await {
             Ok(made) => Ok(Creation::Made(Created { id: made.id, warnings: made.warnings })),
             Err(error) => match self.failed("create container", error) {
-                EngineError::Conflict { message } if message.contains("already in use") => Ok(Creation::NameTaken),
-                EngineError::NotFound { message } if message.to_ascii_lowercase().contains("no such image") => {
+                EngineError::Conflict { message } if message.contains("already in use") => {
+                    Ok(Creation::NameTaken)
+                }
+                EngineError::NotFound { message }
+                    if message.to_ascii_lowercase().contains("no such image") =>
+                {
                     Ok(Creation::ImageMissing)
                 }
                 error => Err(error),
@@ -331,7 +352,8 @@ impl Engine for Docker {
     }
 
     async fn container(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
-        let found = self.client().await?.inspect_container(name, None::<query::InspectContainerOptions>).await;
+        let found =
+            self.client().await?.inspect_container(name, None::<query::InspectContainerOptions>).await;
         match found.map_err(|e| self.failed("inspect container", e)) {
             Ok(found) => Ok(Some(convert::state(found))),
             Err(EngineError::NotFound { .. }) => Ok(None),
@@ -363,16 +385,27 @@ impl Engine for Docker {
         removal(result.map_err(|e| self.failed("remove container", e)))
     }
 
-    async fn containers_labelled(&self, label: &str, value: &str) -> Result<Vec<ContainerSummary>, EngineError> {
-        let options =
-            query::ListContainersOptionsBuilder::default().all(true).filters(&label_filter(label, value)).build();
+    async fn containers_labelled(
+        &self,
+        label: &str,
+        value: &str,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let options = query::ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&label_filter(label, value))
+            .build();
         let found = self.client().await?.list_containers(Some(options)).await;
         let found = found.map_err(|e| self.failed("list containers", e))?;
         Ok(found
             .into_iter()
             .map(|c| ContainerSummary {
                 id: c.id.unwrap_or_default(),
-                name: c.names.unwrap_or_default().first().map(|n| n.trim_start_matches('/').to_owned()).unwrap_or_default(),
+                name: c
+                    .names
+                    .unwrap_or_default()
+                    .first()
+                    .map(|n| n.trim_start_matches('/').to_owned())
+                    .unwrap_or_default(),
                 labels: convert::labels(c.labels),
             })
             .collect())
@@ -392,8 +425,12 @@ impl Engine for Docker {
     }
 
     async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
-        let options =
-            query::AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true).stream(true).build();
+        let options = query::AttachContainerOptionsBuilder::default()
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
         let attached = self.client().await?.attach_container(name, Some(options)).await;
         let attached = attached.map_err(|e| self.failed("attach", e))?;
         Ok(Attached { output: output(attached.output, "attach"), input: attached.input })
@@ -425,7 +462,8 @@ impl Engine for Docker {
     }
 
     async fn exec_state(&self, id: &str) -> Result<ExecState, EngineError> {
-        let found = self.client().await?.inspect_exec(id).await.map_err(|e| self.failed("inspect exec", e))?;
+        let found =
+            self.client().await?.inspect_exec(id).await.map_err(|e| self.failed("inspect exec", e))?;
         Ok(ExecState { running: found.running.unwrap_or_default(), exit_code: found.exit_code })
     }
 }

@@ -73,7 +73,9 @@ impl EngineError {
     /// Returns the engine's own words where it answered.
     pub fn words(&self) -> String {
         match self {
-            Self::Refused { message, .. } | Self::NotFound { message } | Self::Conflict { message } => message.clone(),
+            Self::Refused { message, .. } | Self::NotFound { message } | Self::Conflict { message } => {
+                message.clone()
+            }
             other => other.to_string(),
         }
     }

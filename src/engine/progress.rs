@@ -90,10 +90,10 @@ impl PullMeter {
             PullEvent::Done(layer) => {
                 self.downloaded(layer, at);
                 self.layers.entry(layer.clone()).or_default().finished = true;
-                if !self.layers.values().any(|l| l.extracted > 0 && !l.finished) {
-                    if let Some(since) = self.extracting_since.take() {
-                        self.extracted += at.saturating_sub(since);
-                    }
+                if !self.layers.values().any(|l| l.extracted > 0 && !l.finished)
+                    && let Some(since) = self.extracting_since.take()
+                {
+                    self.extracted += at.saturating_sub(since);
                 }
                 true
             }
@@ -165,10 +165,15 @@ impl PullMeter {
     /// Returns the closing line: bytes, seconds of download and of unpacking. Phases the engine does not tell are left out.
     pub fn summary(&self, at: Duration) -> String {
         let (_, total) = self.bytes();
-        let mut line = if total > 0 { format!("{} in {:.1} s", ByteSize(total), at.as_secs_f64()) } else { format!("{:.1} s", at.as_secs_f64()) };
+        let mut line = if total > 0 {
+            format!("{} in {:.1} s", ByteSize(total), at.as_secs_f64())
+        } else {
+            format!("{:.1} s", at.as_secs_f64())
+        };
         if let (Some(first), Some(last)) = (self.first_byte, self.last_download) {
             line.push_str(&format!(" (download {:.1} s", last.saturating_sub(first).as_secs_f64()));
-            let extracted = self.extracted + self.extracting_since.map_or(Duration::ZERO, |since| at.saturating_sub(since));
+            let extracted = self.extracted
+                + self.extracting_since.map_or(Duration::ZERO, |since| at.saturating_sub(since));
             line.push_str(&format!(", extract {:.1} s)", extracted.as_secs_f64()));
         }
         line

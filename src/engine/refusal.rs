@@ -22,13 +22,17 @@ impl Refusal {
         let has = |part: &str| words.contains(part);
         if has("exec format error") {
             Some(Self::WrongFormat)
-        } else if has("unable to find user") || has("unable to find group") || has("no matching entries in passwd") {
+        } else if has("unable to find user")
+            || has("unable to find group")
+            || has("no matching entries in passwd")
+        {
             Some(Self::NoSuchUser)
         } else if has("mount") && has("not a directory") {
             None
         } else if has("executable file not found")
             || has("executable file `")
-            || (has("exec:") || has("exec ")) && (has("no such file or directory") || has("permission denied") || has("is a directory"))
+            || (has("exec:") || has("exec "))
+                && (has("no such file or directory") || has("permission denied") || has("is a directory"))
             || has("no command specified")
         {
             Some(Self::NoSuchProgram)
@@ -46,7 +50,9 @@ impl Refusal {
             Self::NoSuchProgram => {
                 "the image needs its ENTRYPOINT and a shell (sh) in PATH; if the ENTRYPOINT runs no shell: entrypoint: [\"\"]"
             }
-            Self::WrongFormat => "the image is for another architecture, or its ENTRYPOINT is a script without #!",
+            Self::WrongFormat => {
+                "the image is for another architecture, or its ENTRYPOINT is a script without #!"
+            }
             Self::BadWorkingDir => "the image's WORKDIR must be a directory",
         }
     }
@@ -69,7 +75,10 @@ mod tests {
                 Some(Refusal::NoSuchProgram),
             ),
             ("exec /entry: exec format error", Some(Refusal::WrongFormat)),
-            ("crun: executable file `sh` not found in $PATH: No such file or directory", Some(Refusal::NoSuchProgram)),
+            (
+                "crun: executable file `sh` not found in $PATH: No such file or directory",
+                Some(Refusal::NoSuchProgram),
+            ),
             ("No command specified", Some(Refusal::NoSuchProgram)),
             ("failed to create endpoint on network bridge: no available IPv4 addresses", None),
             ("no space left on device", None),

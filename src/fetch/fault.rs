@@ -42,13 +42,29 @@ impl PullFault {
         let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
         if has(&["no space left"]) {
             Self::NoSpace(words)
-        } else if has(&["no matching manifest", "does not match the specified platform", "no match for platform"]) {
+        } else if has(&[
+            "no matching manifest",
+            "does not match the specified platform",
+            "no match for platform",
+        ]) {
             Self::NoSuchPlatform
         } else if has(&["toomanyrequests", "too many requests", "no such host", "timeout", "connection re"]) {
             Self::Transient(words)
-        } else if has(&["unauthorized", "denied", "authentication required", "no basic auth", "403 forbidden"]) {
+        } else if has(&[
+            "unauthorized",
+            "denied",
+            "authentication required",
+            "no basic auth",
+            "403 forbidden",
+        ]) {
             Self::Denied(words)
-        } else if has(&["manifest unknown", "not found", "does not exist", "name unknown", "invalid reference"]) {
+        } else if has(&[
+            "manifest unknown",
+            "not found",
+            "does not exist",
+            "name unknown",
+            "invalid reference",
+        ]) {
             Self::NotFound(words)
         } else {
             Self::Transient(words)
@@ -58,7 +74,11 @@ impl PullFault {
     /// Returns whether neither a retry nor another policy may be tried.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::NotFound(_) | Self::Denied(_) | Self::NoSuchPlatform | Self::NoSpace(_) | Self::Engine(_) => true,
+            Self::NotFound(_)
+            | Self::Denied(_)
+            | Self::NoSuchPlatform
+            | Self::NoSpace(_)
+            | Self::Engine(_) => true,
             Self::NotHere | Self::OtherPlatformHere | Self::Transient(_) => false,
         }
     }
@@ -66,7 +86,9 @@ impl PullFault {
     /// Returns the reason in words.
     pub fn words(&self) -> String {
         match self {
-            Self::NotFound(words) | Self::Denied(words) | Self::NoSpace(words) | Self::Transient(words) => words.clone(),
+            Self::NotFound(words) | Self::Denied(words) | Self::NoSpace(words) | Self::Transient(words) => {
+                words.clone()
+            }
             Self::NoSuchPlatform => "it has no variant for this platform".to_owned(),
             Self::NotHere => "it is not on this host".to_owned(),
             Self::OtherPlatformHere => "only a variant for another platform is on this host".to_owned(),
@@ -79,7 +101,9 @@ impl PullFault {
         let name = format!("{} {}", wish.purpose, wish.reference.familiar());
         let theirs = |message: String| match wish.chosen_by {
             Fault::Job => Failure::job(message),
-            Fault::System => Failure::system(message).hint("the host's operator chose this image: see hearth check"),
+            Fault::System => {
+                Failure::system(message).hint("the host's operator chose this image: see hearth check")
+            }
         };
         match self {
             Self::NotFound(words) => theirs(format!("{name} was not found: {words}"))
@@ -108,12 +132,16 @@ mod tests {
         let denied = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Denied(_));
         let missing = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::NotFound(_));
         let transient = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Transient(_));
-        assert!(denied("pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"));
+        assert!(denied(
+            "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
+        ));
         assert!(denied("Get \"http://127.0.0.1:5502/v2/x/manifests/1\": no basic auth credentials"));
         assert!(denied("unauthorized: authentication required"));
         assert!(missing("manifest for 127.0.0.1:5501/x:9 not found: manifest unknown: manifest unknown"));
         assert!(missing("received unexpected HTTP status: 404 Not Found"));
-        assert!(transient("Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused"));
+        assert!(transient(
+            "Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused"
+        ));
         assert!(transient("received unexpected HTTP status: 503 Service Unavailable"));
         assert!(transient("toomanyrequests: You have reached your pull rate limit"));
         assert!(transient("dial tcp: lookup nowhere.example: no such host"));

@@ -8,8 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::engine::RegistryLogin;
-use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential};
 use crate::host::read_bounded;
+use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
 
@@ -54,7 +54,9 @@ impl Logins {
                     Ok(Some(credentials)) => (credentials, source),
                     Ok(None) => continue,
                     Err(reason) => {
-                        log.warn(format!("WARNING: docker-credential-{program} gave no login for {server}: {reason}"));
+                        log.warn(format!(
+                            "WARNING: docker-credential-{program} gave no login for {server}: {reason}"
+                        ));
                         continue;
                     }
                 },
@@ -72,7 +74,11 @@ impl Logins {
 }
 
 /// Chooses the directory of the operator's `config.json`: the setting's, else DOCKER_CONFIG, else `~/.docker`.
-pub fn operator_dir(setting: Option<&Path>, docker_config: Option<&Path>, home: Option<&Path>) -> Option<PathBuf> {
+pub fn operator_dir(
+    setting: Option<&Path>,
+    docker_config: Option<&Path>,
+    home: Option<&Path>,
+) -> Option<PathBuf> {
     setting.or(docker_config).map(Path::to_owned).or_else(|| home.map(|home| home.join(".docker")))
 }
 

@@ -45,7 +45,11 @@ impl<E: Engine> Fetcher<'_, E> {
                 Ok(facts) => return self.settle(wish, facts, *policy).await,
                 Err(fault) if fault.is_final() => return Err(self.failure(wish, fault).await),
                 Err(fault) => {
-                    self.log.warn(format!("WARNING: {} {name}, pull policy {policy}: {}", wish.purpose, fault.words()));
+                    self.log.warn(format!(
+                        "WARNING: {} {name}, pull policy {policy}: {}",
+                        wish.purpose,
+                        fault.words()
+                    ));
                     last = Some(fault);
                 }
             }
@@ -87,7 +91,12 @@ impl<E: Engine> Fetcher<'_, E> {
         PullRequest { reference: wish.reference.normalized(), platform, login }
     }
 
-    async fn settle(&self, wish: &ImageWish, facts: ImageFacts, policy: PullPolicy) -> Result<ResolvedImage, Failure> {
+    async fn settle(
+        &self,
+        wish: &ImageWish,
+        facts: ImageFacts,
+        policy: PullPolicy,
+    ) -> Result<ResolvedImage, Failure> {
         let (platform, warning) = check_platform(wish, &facts, &self.settings.job, self.native)?;
         if let Some(warning) = warning {
             self.log.warn(warning);

@@ -11,7 +11,10 @@ use super::fault::PullFault;
 use crate::engine::{Engine, PullMeter, PullRequest};
 
 /// Pulls until it works, a final answer comes, or the tries are used up.
-pub(super) async fn with_retries<E: Engine>(fetcher: &Fetcher<'_, E>, request: &PullRequest) -> Result<(), PullFault> {
+pub(super) async fn with_retries<E: Engine>(
+    fetcher: &Fetcher<'_, E>,
+    request: &PullRequest,
+) -> Result<(), PullFault> {
     let rules = &fetcher.settings.pull;
     let mut pause = rules.backoff;
     let mut attempt = 1;

@@ -71,7 +71,8 @@ impl StageEnv {
 
     /// Returns whether a feature flag or switch is on.
     pub fn is_on(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"))
+        self.get(name)
+            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on"))
     }
 
     /// Returns JOB_RESPONSE_FILE or the failure that says who has to set it.

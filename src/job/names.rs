@@ -35,7 +35,8 @@ impl Names {
             Some(token) => token.trim_start_matches(['-', '_']).to_owned(),
             None => format!("x{}", short_hash(&job.server)),
         };
-        let project = job.short_token.is_some().then(|| format!("hearth-{runner}-project-{}", job.project_id));
+        let project =
+            job.short_token.is_some().then(|| format!("hearth-{runner}-project-{}", job.project_id));
         Self {
             key: format!("hearth-{runner}-job-{}", job.id),
             project,
@@ -139,7 +140,10 @@ mod tests {
 
     #[test]
     fn protected_refs_have_volumes_of_their_own() {
-        assert_ne!(names(true, Some("t"), "fetch").builds_volume(), names(false, Some("t"), "fetch").builds_volume());
+        assert_ne!(
+            names(true, Some("t"), "fetch").builds_volume(),
+            names(false, Some("t"), "fetch").builds_volume()
+        );
         assert_ne!(
             names(true, Some("t"), "fetch").project_volume("/cache", false),
             names(false, Some("t"), "fetch").project_volume("/cache", false)

@@ -153,13 +153,16 @@ where
 /// Parses the bytes of JOB_RESPONSE_FILE. Errors never quote the file: it is full of secrets.
 pub(super) fn parse(bytes: &[u8]) -> Result<Response, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
-        let what = if error.is_eof() { "ends too early" } else { "is not the JSON object GitLab Runner writes" };
+        let what =
+            if error.is_eof() { "ends too early" } else { "is not the JSON object GitLab Runner writes" };
         Failure::system(format!(
             "JOB_RESPONSE_FILE {what} (line {}, column {})",
             error.line(),
             error.column()
         ))
-        .hint("the disk of the runner's temporary directory may be full; GitLab Runner 15.0 or later is needed")
+        .hint(
+            "the disk of the runner's temporary directory may be full; GitLab Runner 15.0 or later is needed",
+        )
     })
 }
 
@@ -183,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_truncated_file_says_so_and_shows_no_secret() {
-        let failure = parse(br#"{"id":1,"token":"s3cr3t","git_info":{"repo_url":"https://u:pa55"#).unwrap_err();
+        let failure =
+            parse(br#"{"id":1,"token":"s3cr3t","git_info":{"repo_url":"https://u:pa55"#).unwrap_err();
         let text = failure.to_string();
         assert!(text.contains("ends too early"), "{text}");
         assert!(!text.contains("s3cr3t") && !text.contains("pa55"), "{text}");

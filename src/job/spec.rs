@@ -262,7 +262,8 @@ fn container_environment(response: &Response, env: &StageEnv) -> BTreeMap<String
         .iter()
         .filter(|(name, _)| name.as_str() != "CI_JOB_SERVICES")
         .map(|(name, value)| {
-            let value = if files.contains(name.as_str()) { format!("{directory}/{name}") } else { value.clone() };
+            let value =
+                if files.contains(name.as_str()) { format!("{directory}/{name}") } else { value.clone() };
             (name.clone(), value)
         })
         .collect()
@@ -301,10 +302,7 @@ fn identity(response: &Response, env: &StageEnv, notes: &mut Vec<String>) -> (Op
 }
 
 fn protected(response: &Response) -> bool {
-    response
-        .git_info
-        .protected
-        .unwrap_or_else(|| first(response, "CI_COMMIT_REF_PROTECTED") == Some("true"))
+    response.git_info.protected.unwrap_or_else(|| first(response, "CI_COMMIT_REF_PROTECTED") == Some("true"))
 }
 
 fn project_path(response: &Response) -> String {
@@ -330,7 +328,10 @@ fn server_of(url: &str) -> String {
     format!("{scheme}://{}", host.to_ascii_lowercase())
 }
 
-fn image_request<'a>(image: &Image, lookup: &impl Fn(&str) -> Option<&'a str>) -> Result<ImageRequest, Failure> {
+fn image_request<'a>(
+    image: &Image,
+    lookup: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<ImageRequest, Failure> {
     Ok(ImageRequest {
         name: expand(&image.name, lookup).trim().to_owned(),
         entrypoint: (!image.entrypoint.is_empty()).then(|| image.entrypoint.clone()),

@@ -32,7 +32,8 @@ fn identity_set_by_the_job_is_not_taken_and_the_log_says_so() {
 #[test]
 fn malformed_identity_is_not_taken() {
     for (token, slot) in [("../x", "-1"), ("a b", "99999999"), ("", "1;rm")] {
-        let job = spec("\"variables\":[]", &[("CI_RUNNER_SHORT_TOKEN", token), ("CI_CONCURRENT_PROJECT_ID", slot)]);
+        let job =
+            spec("\"variables\":[]", &[("CI_RUNNER_SHORT_TOKEN", token), ("CI_CONCURRENT_PROJECT_ID", slot)]);
         assert_eq!((job.short_token, job.slot), (None, None), "{token} {slot}");
     }
 }
@@ -45,7 +46,9 @@ fn an_author_cannot_make_a_ref_protected() {
         variable("CI_COMMIT_REF_PROTECTED", "true", true, false)
     );
     let env = [("CI_COMMIT_REF_PROTECTED", "true")];
-    for (git, protected) in [("{\"protected\":false}", false), ("{\"protected\":null}", false), ("{\"protected\":true}", true)] {
+    for (git, protected) in
+        [("{\"protected\":false}", false), ("{\"protected\":null}", false), ("{\"protected\":true}", true)]
+    {
         let job = spec(&format!("\"git_info\":{git},\"variables\":{spoof}"), &env);
         assert_eq!(job.protected, protected, "{git}");
     }
@@ -86,7 +89,8 @@ fn file_variables_and_secrets_become_paths_in_the_containers() {
         ],
     );
     let env = job.container_env();
-    for line in ["KUBECONFIG=/builds/g/p.tmp/KUBECONFIG", "PLAIN=x", "S1=/builds/g/p.tmp/S1", "S2=secret two"] {
+    for line in ["KUBECONFIG=/builds/g/p.tmp/KUBECONFIG", "PLAIN=x", "S1=/builds/g/p.tmp/S1", "S2=secret two"]
+    {
         assert!(env.contains(&line.to_owned()), "{line} in {env:?}");
     }
 }
@@ -123,7 +127,8 @@ fn the_strategy_decides_and_allow_git_fetch_stands_in() {
 #[test]
 fn an_unknown_policy_is_the_jobs_fault() {
     let failure =
-        JobSpec::read(b"{\"id\":1,\"image\":{\"name\":\"a\",\"pull_policy\":[\"sometimes\"]}}", &env(&[])).unwrap_err();
+        JobSpec::read(b"{\"id\":1,\"image\":{\"name\":\"a\",\"pull_policy\":[\"sometimes\"]}}", &env(&[]))
+            .unwrap_err();
     assert_eq!(failure.fault, crate::outcome::Fault::Job);
     assert!(failure.message.contains("sometimes"));
 }

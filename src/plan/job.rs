@@ -97,8 +97,13 @@ impl Ground {
             mtu: rules.network_mtu,
             labels: labels(job, names, rules, "network"),
         });
-        let mut ground =
-            Self { network, volumes: Vec::new(), mounts: Vec::new(), open_directories: Vec::new(), notes: Vec::new() };
+        let mut ground = Self {
+            network,
+            volumes: Vec::new(),
+            mounts: Vec::new(),
+            open_directories: Vec::new(),
+            notes: Vec::new(),
+        };
         let project = job.project_path.as_str();
         let id = u64::try_from(job.project_id).unwrap_or_default();
         let host_paths = rules.volumes_allowed_projects.allows((!project.is_empty()).then_some(project), id);
@@ -141,7 +146,11 @@ impl Ground {
     }
 
     fn mount(&mut self, volume: VolumeSpec, path: &str) {
-        self.mounts.push(MountSpec { source: volume.name.clone(), target: path.to_owned(), options: String::new() });
+        self.mounts.push(MountSpec {
+            source: volume.name.clone(),
+            target: path.to_owned(),
+            options: String::new(),
+        });
         self.open_directories.push(path.to_owned());
         self.volumes.push(volume);
     }
@@ -234,11 +243,13 @@ fn build(context: &Context<'_>, wishes: &Wishes, image: &ResolvedImage) -> (Cont
     spec.entrypoint = wishes.entrypoint.clone();
     spec.command = Some(if real { script::probe() } else { script::idle() });
     spec.open_stdin = real;
-    spec.labels.insert(containers::LABEL_ENTRYPOINT.to_owned(), if real { "real" } else { "none" }.to_owned());
+    spec.labels
+        .insert(containers::LABEL_ENTRYPOINT.to_owned(), if real { "real" } else { "none" }.to_owned());
     spec.user = wishes.user.clone();
     spec.env = job.container_env();
     spec.init = rules.init && !rules.no_init_images.matches(&image.name);
-    spec.privileged = rules.privileged && containers::may_be_privileged(context, &rules.allowed_privileged_images, &image.name);
+    spec.privileged = rules.privileged
+        && containers::may_be_privileged(context, &rules.allowed_privileged_images, &image.name);
     spec.group_add = rules.group_add.clone();
     spec.hostname = containers::hostname(context);
     if let NetworkUse::Joined { aliases, .. } = &mut spec.network {
@@ -279,7 +290,9 @@ fn readiness(wish: &ServiceWish, image: &ResolvedImage) -> Readiness {
         return Readiness::Healthcheck;
     }
     let variable = |env: &[String]| {
-        env.iter().find_map(|line| line.strip_prefix("HEALTHCHECK_TCP_PORT=")).and_then(|port| port.parse().ok())
+        env.iter()
+            .find_map(|line| line.strip_prefix("HEALTHCHECK_TCP_PORT="))
+            .and_then(|port| port.parse().ok())
     };
     if let Some(port) = variable(&wish.env).or_else(|| variable(&image.facts.env)) {
         return Readiness::Ports(vec![port]);

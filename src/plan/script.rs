@@ -76,8 +76,10 @@ pub fn stop(tenths: u64) -> Vec<String> {
 
 /// Returns the command of the helper container.
 pub fn helper(builds_dir: &str, need_runner: bool, umask: &str, directories: &[String]) -> Vec<String> {
-    let mut command =
-        sh(HELPER.to_owned(), &["hearth", builds_dir, READY_FILE, if need_runner { "1" } else { "0" }, umask]);
+    let mut command = sh(
+        HELPER.to_owned(),
+        &["hearth", builds_dir, READY_FILE, if need_runner { "1" } else { "0" }, umask],
+    );
     command.extend(directories.iter().cloned());
     command
 }

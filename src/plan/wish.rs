@@ -86,7 +86,8 @@ fn entrypoint(
     notes: &mut Vec<String>,
 ) -> Option<Vec<String>> {
     if settings.disable_entrypoint_overwrite && image.entrypoint.is_some() {
-        notes.push(format!("WARNING: {what}:entrypoint is ignored: this host does not let jobs overwrite it"));
+        notes
+            .push(format!("WARNING: {what}:entrypoint is ignored: this host does not let jobs overwrite it"));
         return None;
     }
     image.entrypoint.clone()
@@ -100,9 +101,11 @@ fn wish(
     native: &Platform,
 ) -> Result<ImageWish, Failure> {
     let reference: ImageRef = name.parse().map_err(|bad| {
-        Failure::job(format!("{purpose}: {bad}")).hint("variables in image: that are not set expand to nothing")
+        Failure::job(format!("{purpose}: {bad}"))
+            .hint("variables in image: that are not set expand to nothing")
     })?;
-    let policies = decide_policies(&request.pull_policy, &settings.pull_policy, &settings.allowed_pull_policies)?;
+    let policies =
+        decide_policies(&request.pull_policy, &settings.pull_policy, &settings.allowed_pull_policies)?;
     let platform = match request.platform.as_str() {
         "" => settings.platform.clone(),
         text => Some(text.parse::<Platform>().map_err(|bad| Failure::job(format!("{purpose}: {bad}")))?),
@@ -129,7 +132,10 @@ fn helper_architecture(native: &Platform) -> &str {
 fn helper(job: &JobSpec, settings: &JobSettings, native: &Platform) -> Result<ImageWish, Failure> {
     let name = match settings.helper_image.as_str() {
         "" => {
-            let version = job.runner_version.as_deref().filter(|v| v.chars().all(|c| c.is_ascii_alphanumeric() || "._-~".contains(c)));
+            let version = job
+                .runner_version
+                .as_deref()
+                .filter(|v| v.chars().all(|c| c.is_ascii_alphanumeric() || "._-~".contains(c)));
             let flavour = match settings.helper_image_flavor.as_str() {
                 "" | "alpine" => String::new(),
                 flavour => format!("{flavour}-"),
@@ -143,7 +149,8 @@ fn helper(job: &JobSpec, settings: &JobSettings, native: &Platform) -> Result<Im
         name => job.expand(name),
     };
     let reference: ImageRef = name.parse().map_err(|bad| {
-        Failure::system(format!("helper image: {bad}")).hint("the host's operator sets helper_image under [job]")
+        Failure::system(format!("helper image: {bad}"))
+            .hint("the host's operator sets helper_image under [job]")
     })?;
     Ok(ImageWish {
         purpose: "helper image".to_owned(),
@@ -193,7 +200,9 @@ fn services(
     for (request, configured) in &all {
         let name = &request.image.name;
         if name.is_empty() {
-            return Err(Failure::job("a service names no image").hint("variables that are not set expand to nothing"));
+            return Err(
+                Failure::job("a service names no image").hint("variables that are not set expand to nothing")
+            );
         }
         let image = wish(&format!("service {name}"), name, &request.image, settings, native)?;
         check_image(name, &own, &settings.allowed_services, "allowed_services")?;
@@ -203,7 +212,9 @@ fn services(
         let mut aliases = Vec::new();
         for alias in names {
             if taken.contains(&alias) {
-                notes.push(format!("WARNING: the host name {alias} is taken already, service {name} does without it"));
+                notes.push(format!(
+                    "WARNING: the host name {alias} is taken already, service {name} does without it"
+                ));
             } else if !is_host_name(&alias) {
                 notes.push(format!("WARNING: {alias:?} is no host name, service {name} does without it"));
             } else {
@@ -211,8 +222,11 @@ fn services(
                 aliases.push(alias);
             }
         }
-        let entrypoint =
-            if *configured { request.image.entrypoint.clone() } else { entrypoint(&request.image, "service", settings, notes) };
+        let entrypoint = if *configured {
+            request.image.entrypoint.clone()
+        } else {
+            entrypoint(&request.image, "service", settings, notes)
+        };
         wishes.push(ServiceWish {
             image,
             user: user.unwrap_or_default(),

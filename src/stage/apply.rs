@@ -25,10 +25,12 @@ pub async fn network<E: Engine>(engine: &E, spec: &NetworkSpec, log: &JobLog) ->
 fn refused_network(spec: &NetworkSpec, error: EngineError) -> Failure {
     let failure = Failure::from(error.clone());
     match error {
-        EngineError::Refused { .. } => {
-            Failure::system(format!("the job's network {} cannot be made: {}", spec.name, error.words()))
-                .hint("enable_ipv6 needs an address pool; networks of dead jobs use up the pools: docker network ls")
-        }
+        EngineError::Refused { .. } => Failure::system(format!(
+            "the job's network {} cannot be made: {}",
+            spec.name,
+            error.words()
+        ))
+        .hint("enable_ipv6 needs an address pool; networks of dead jobs use up the pools: docker network ls"),
         _ => failure,
     }
 }
@@ -86,8 +88,10 @@ pub fn refused(spec: &ContainerSpec, error: EngineError) -> Failure {
 /// As [`refused`], for a container that is known by role and image only.
 pub fn refused_container(role: &str, image: &str, error: EngineError) -> Failure {
     let words = error.words();
-    let answered =
-        matches!(error, EngineError::Refused { .. } | EngineError::NotFound { .. } | EngineError::Conflict { .. });
+    let answered = matches!(
+        error,
+        EngineError::Refused { .. } | EngineError::NotFound { .. } | EngineError::Conflict { .. }
+    );
     if !answered {
         return error.into();
     }

@@ -25,7 +25,8 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
         (0..job.services.len() + settings.job.services.len()).map(|index| names.service(index)).collect();
 
     // Tokens first: the helper deletes them while the containers that could still use them are being killed.
-    let others: Vec<&str> = std::iter::once(build.as_str()).chain(services.iter().map(String::as_str)).collect();
+    let others: Vec<&str> =
+        std::iter::once(build.as_str()).chain(services.iter().map(String::as_str)).collect();
     let (swept, removed) = join(
         engine.stop_container(&helper, SWEEP_GRACE),
         join_all(others.iter().map(|name| remove_container(engine, name))),
@@ -36,7 +37,11 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
         collect(&mut errors, name, result);
     }
     let result = remove_container(engine, &helper).await;
-    if let Err(error @ (EngineError::Unreachable { .. } | EngineError::Forbidden { .. } | EngineError::TooOld { .. })) = result {
+    if let Err(
+        error
+        @ (EngineError::Unreachable { .. } | EngineError::Forbidden { .. } | EngineError::TooOld { .. }),
+    ) = result
+    {
         return Err(Failure::from(error).hint("the job's containers stay until the engine is back"));
     }
     collect(&mut errors, &helper, result);
@@ -45,7 +50,11 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
     let temporary = temporary_volumes(begun);
     let (network_removed, volumes_removed) = join(
         async {
-            if settings.job.network_mode.is_empty() { remove_network(engine, &network).await } else { Ok(true) }
+            if settings.job.network_mode.is_empty() {
+                remove_network(engine, &network).await
+            } else {
+                Ok(true)
+            }
         },
         join_all(temporary.iter().map(|name| remove_volume(engine, name))),
     )

@@ -19,7 +19,8 @@ use crate::plan::spec::ExecSpec;
 
 const MARK: &[u8] = b"\x1ehearth-handover ";
 const END: u8 = 0x1e;
-const HINT: &str = "an ENTRYPOINT has to run the command it is given (exec \"$@\"); without it: entrypoint: [\"\"]";
+const HINT: &str =
+    "an ENTRYPOINT has to run the command it is given (exec \"$@\"); without it: entrypoint: [\"\"]";
 
 /// Starts the container and returns the user that stages run as; empty: the container's own.
 pub async fn run<E: Engine>(
@@ -72,7 +73,12 @@ pub async fn ask<E: Engine>(
     state: &ContainerState,
     state_name: &str,
 ) -> Result<String, Failure> {
-    let spec = ExecSpec { command: script::identity(state_name), user: String::new(), env: Vec::new(), stdin: false };
+    let spec = ExecSpec {
+        command: script::identity(state_name),
+        user: String::new(),
+        env: Vec::new(),
+        stdin: false,
+    };
     let mut exec = engine.exec(container, &spec).await?;
     let mut text = Vec::new();
     while let Some(Ok(chunk)) = exec.output.next().await {
@@ -103,7 +109,8 @@ async fn ended<E: Engine>(engine: &E, container: &str) -> Failure {
 /// configuration says, so that nothing an image prints gives it another user.
 fn stage_user(configured: &str, identity: &str) -> String {
     let mut words = identity.split_ascii_whitespace();
-    let number = |word: Option<&str>| word.filter(|w| w.chars().all(|c| c.is_ascii_digit())).map(str::to_owned);
+    let number =
+        |word: Option<&str>| word.filter(|w| w.chars().all(|c| c.is_ascii_digit())).map(str::to_owned);
     let is_root = matches!(configured.split(':').next(), None | Some("" | "0" | "root"));
     let (Some(uid), Some(gid)) = (number(words.next()), number(words.next())) else { return String::new() };
     if !is_root || (uid == "0" && gid == "0") {
@@ -136,7 +143,10 @@ impl MarkFinder {
             let print = self.held.drain(..at).collect::<Vec<u8>>();
             return (print.into(), None);
         }
-        let keep = (1..MARK.len().min(self.held.len() + 1)).rev().find(|n| self.held.ends_with(&MARK[..*n])).unwrap_or(0);
+        let keep = (1..MARK.len().min(self.held.len() + 1))
+            .rev()
+            .find(|n| self.held.ends_with(&MARK[..*n]))
+            .unwrap_or(0);
         let print = self.held.drain(..self.held.len() - keep).collect::<Vec<u8>>();
         (print.into(), None)
     }

@@ -31,7 +31,9 @@ impl BuildHint {
             "entrypoint" => Some(Self::Entrypoint),
             other => {
                 let user = other.strip_prefix("user ")?;
-                user.chars().all(|c| c.is_ascii_digit() || c == ':').then(|| Self::HandedOver(user.to_owned()))
+                user.chars()
+                    .all(|c| c.is_ascii_digit() || c == ':')
+                    .then(|| Self::HandedOver(user.to_owned()))
             }
         }
     }

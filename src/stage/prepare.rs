@@ -52,8 +52,7 @@ pub async fn run<E: Engine>(
     )
     .await?;
 
-    let context =
-        Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
+    let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let mut plan = JobPlan::decide(&context, &wishes, &images)?;
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
     if services::need_addresses(&plan) {
@@ -69,7 +68,13 @@ pub async fn run<E: Engine>(
 
 fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
     let runner = runner.map(|name| format!(", settings of runner {name}")).unwrap_or_default();
-    format!("hearth {} on {} ({}/{}){runner}", env!("CARGO_PKG_VERSION"), version.name, version.os, version.arch)
+    format!(
+        "hearth {} on {} ({}/{}){runner}",
+        env!("CARGO_PKG_VERSION"),
+        version.name,
+        version.os,
+        version.arch
+    )
 }
 
 /// Resolves every image once, all side by side; the first refusal by job rules wins over a system's failure.
@@ -77,13 +82,19 @@ async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Re
     let mut wanted: Vec<&ImageWish> = vec![&wishes.build, &wishes.helper];
     wanted.extend(wishes.services.iter().map(|s| &s.image));
     let key = |wish: &ImageWish| {
-        (wish.reference.normalized(), wish.platform.clone().map(|p| p.to_string()), format!("{:?}", wish.policies))
+        (
+            wish.reference.normalized(),
+            wish.platform.clone().map(|p| p.to_string()),
+            format!("{:?}", wish.policies),
+        )
     };
     let mut unique: BTreeMap<_, &ImageWish> = BTreeMap::new();
     for wish in &wanted {
         unique.entry(key(wish)).or_insert(wish);
     }
-    let results = join_all(unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) })).await;
+    let results =
+        join_all(unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) }))
+            .await;
     let resolved: BTreeMap<_, Result<ResolvedImage, Failure>> = results.into_iter().collect();
     let find = |wish: &ImageWish| match resolved.get(&key(wish)) {
         Some(result) => result.clone(),
@@ -139,8 +150,10 @@ impl<E: Engine> Make<'_, E> {
         match apply::container(self.engine, &spec, self.log).await {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(failure)) => Err(failure),
-            Err(NotMade::ImageMissing) => Err(Failure::system(format!("{} went twice while it was being used", wish.purpose))
-                .hint("something on this host removes images while jobs start")),
+            Err(NotMade::ImageMissing) => {
+                Err(Failure::system(format!("{} went twice while it was being used", wish.purpose))
+                    .hint("something on this host removes images while jobs start"))
+            }
         }
     }
 }

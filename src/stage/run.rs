@@ -46,9 +46,10 @@ pub async fn run<E: Engine>(
         Ok(Ending::Exited(Some(0))) => Ok(()),
         Ok(Ending::Exited(code)) => Err(runs.verdict(code).await),
         Ok(Ending::Stopped) => Err(Failure::job(format!("stage {} was stopped by the runner", step.name))),
-        Ok(Ending::HungUp) => {
-            Err(Failure::system(format!("stage {} was stopped: the reader of the job log hung up", step.name)))
-        }
+        Ok(Ending::HungUp) => Err(Failure::system(format!(
+            "stage {} was stopped: the reader of the job log hung up",
+            step.name
+        ))),
         Err(failure) => Err(failure),
     };
     out.finish(limit).await;
@@ -67,7 +68,8 @@ impl<E: Engine> Run<'_, E> {
         let Begun { job, settings, names, .. } = self.begun;
         let helper = names.helper();
         let options = stage_options(job, &settings.job, true, "");
-        let spec = ExecSpec { command: script::stage(&options), user: String::new(), env: Vec::new(), stdin: true };
+        let spec =
+            ExecSpec { command: script::stage(&options), user: String::new(), env: Vec::new(), stdin: true };
         match self.exec(&helper, &spec, script, stop).await {
             Ok(ending) => Ok(ending),
             Err(error) => Err(self.helper_failed(&helper, error).await),
@@ -231,6 +233,11 @@ fn gone(role: &str) -> Failure {
 /// The main process of the build container is the author's to keep alive; the helper's is hearth's.
 fn main_process_ended(role: &str, state: &ContainerState) -> Failure {
     let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(137);
+    if role == "build" && matches!(code, 126 | 127) && !state.oom_killed {
+        return Failure::job("the job's image has no shell: sh could not be started in it")
+            .hint("stages are shell scripts: the image needs sh in PATH")
+            .with_exit_code(code);
+    }
     let why = if state.oom_killed {
         let limit = crate::units::ByteSize(u64::try_from(state.memory).unwrap_or_default());
         format!(" for lack of memory (limit {limit})")

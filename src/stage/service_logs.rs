@@ -118,12 +118,20 @@ impl LineCutter {
 fn epoch_seconds(stamp: &str) -> i64 {
     let number = |range: std::ops::Range<usize>| stamp.get(range).and_then(|t| t.parse::<i64>().ok());
     let parts = (|| {
-        Some((number(0..4)?, number(5..7)?, number(8..10)?, number(11..13)?, number(14..16)?, number(17..19)?))
+        Some((
+            number(0..4)?,
+            number(5..7)?,
+            number(8..10)?,
+            number(11..13)?,
+            number(14..16)?,
+            number(17..19)?,
+        ))
     })();
     let Some((year, month, day, hour, minute, second)) = parts else { return 0 };
     // Days since the epoch by the civil calendar, years beginning in March.
     let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 719_469;
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 719_469;
     ((days * 24 + hour) * 60 + minute) * 60 + second
 }
 

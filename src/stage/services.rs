@@ -139,7 +139,9 @@ async fn complain<E: Engine>(engine: &E, service: &ServicePlan, limit: Duration,
         Err(error) => error.to_string(),
     };
     log.line("");
-    log.warn(format!("*** WARNING: service {name} probably did not start properly: {reason}. The job goes on."));
+    log.warn(format!(
+        "*** WARNING: service {name} probably did not start properly: {reason}. The job goes on."
+    ));
     log.line("Its last log lines:");
     let request = LogsRequest { tail: Some(LOG_LINES), timestamps: true, ..LogsRequest::default() };
     if let Ok(mut output) = engine.logs(&service.container.name, &request).await {
