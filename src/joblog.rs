@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 
-/// The job log, for whole lines. What the job's own processes print goes another way ([`super::exec`]).
+/// The job log, for whole lines. What the job's own processes print goes another way: [`crate::stage::exec`].
 pub struct JobLog {
     out: RefCell<Box<dyn Write>>,
     broken: Cell<bool>,

@@ -1,6 +1,6 @@
 //! Whose fault a failure is, and how it is told to GitLab Runner.
 //!
-//! Every failure is classified where it arises. The stages end in one [`Outcome`]; `main` turns it into the number
+//! Every failure is classified where it arises. A stage ends well or in one [`Failure`]; `cli` turns that into the number
 //! that the runner asked for.
 
 use std::fmt;

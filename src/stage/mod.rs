@@ -1,7 +1,7 @@
 //! The four stages that GitLab Runner calls, one file of straight-line code each.
 //!
 //! A shell: a stage parses ([`crate::job`]), decides ([`crate::image`], [`crate::plan`]) and acts
-//! ([`crate::engine`]); it ends in an [`crate::outcome::Outcome`]. Stages share no state but the engine and hints in
+//! ([`crate::engine`]); it ends well or in one [`crate::outcome::Failure`]. Stages share no state but the engine and hints in
 //! the attempt's directory ([`hint`]), and none needs the hints.
 
 pub mod apply;

@@ -4,3 +4,5 @@
 mod images;
 #[path = "../support/pusher.rs"]
 mod pusher;
+mod smoke;
+mod world;
