@@ -164,6 +164,9 @@ impl PullMeter {
 
     /// Returns the closing line: bytes, seconds of download and of unpacking. Phases the engine does not tell are left out.
     pub fn summary(&self, at: Duration) -> String {
+        if self.digest.is_some() && self.first_byte.is_none() {
+            return format!("up to date, {:.1} s", at.as_secs_f64());
+        }
         let (_, total) = self.bytes();
         let mut line = if total > 0 {
             format!("{} in {:.1} s", ByteSize(total), at.as_secs_f64())
@@ -223,6 +226,14 @@ mod tests {
         assert!(meter.observe(&downloading("a", 5, 10), at(1)));
         assert!(!meter.observe(&downloading("a", 5, 10), at(2)));
         assert_eq!(meter.last_move(), at(1));
+    }
+
+    #[test]
+    fn a_pull_that_brought_nothing_says_so() {
+        let mut meter = PullMeter::default();
+        meter.observe(&PullEvent::Present("a".into()), at(1));
+        meter.observe(&PullEvent::Digest("sha256:1".into()), at(1));
+        assert_eq!(meter.summary(at(1)), "up to date, 1.0 s");
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl JobPlan {
             helper_umask(job),
             &ground.open_directories,
         ));
+        helper.hostname = containers::hostname(context);
         helper.user = "0:0".to_owned();
         helper.env = job.container_env();
         if let Some(binary) = &rules.helper_binary {

@@ -14,7 +14,7 @@ const GITLAB_HELPER: &str = "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab
 /// An image that a container shall be made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageWish {
-    /// What it is for, in a sentence: `build image`, `service db`, `helper image`.
+    /// What it is for, in a sentence: `build image`, `service`, `helper image`.
     pub purpose: String,
     /// The image.
     pub reference: ImageRef,
@@ -204,7 +204,7 @@ fn services(
                 Failure::job("a service names no image").hint("variables that are not set expand to nothing")
             );
         }
-        let image = wish(&format!("service {name}"), name, &request.image, settings, native)?;
+        let image = wish("service", name, &request.image, settings, native)?;
         check_image(name, &own, &settings.allowed_services, "allowed_services")?;
         let user = decide_service_user(&request.image.user, &settings.user, &settings.allowed_users)?;
         let mut names = image.reference.service_aliases();

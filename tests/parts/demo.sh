@@ -63,7 +63,7 @@ END
 run() {
     printf '\n=== %s ===\n\n' "$1"
     start=$(date +%s%N)
-    "$hearth" --config "$work/hearth.toml" try --image "$image" --helper-image "$helper_image" --service "$service" \
+    "$hearth" try --config "$work/hearth.toml" --image "$image" --service "$service" \
         --cache deps --artifact out.txt --repo "$work/sources" -- 'sh build.sh' ||
         fail "the $1 job failed"
     end=$(date +%s%N)
