@@ -182,7 +182,10 @@ impl<E: Engine> Run<'_, E> {
         }
         match self.engine.container(&container).await {
             Ok(None) => gone(role),
-            Ok(Some(state)) if !state.running => main_process_ended(role, &state),
+            Ok(Some(state)) if !state.running => match self.step.place {
+                Place::Helper => helper_ended(&state),
+                Place::Build => build_ended(&state),
+            },
             Ok(Some(_)) => match own {
                 Some(code) => script_failed(self.step, code),
                 None => Failure::system(format!("the engine lost the exit code of stage {}", self.step.name)),
@@ -194,7 +197,7 @@ impl<E: Engine> Run<'_, E> {
     async fn build_failed(&self, build: &str, error: EngineError) -> Failure {
         match self.engine.container(build).await {
             Ok(None) => gone("build"),
-            Ok(Some(state)) if !state.running => main_process_ended("build", &state),
+            Ok(Some(state)) if !state.running => build_ended(&state),
             Ok(Some(_)) => refused_container("build", "the job's image", error),
             Err(_) => error.into(),
         }
@@ -203,18 +206,7 @@ impl<E: Engine> Run<'_, E> {
     async fn helper_failed(&self, helper: &str, error: EngineError) -> Failure {
         match self.engine.container(helper).await {
             Ok(None) => gone("helper"),
-            Ok(Some(state)) if !state.running => match state.exit_code {
-                script::EXIT_NO_RUNNER => Failure::system(
-                    "the helper image has no gitlab-runner, but the job has a cache or artifacts, which would be lost",
-                )
-                .hint("use GitLab's helper image, or set helper_binary to the host's own gitlab-runner (Linux hosts)"),
-                script::EXIT_BAD_VOLUME => Failure::system(
-                    "the helper could not open the builds or cache directory for all users",
-                )
-                .hint("a volume of this host is mounted there: it must be writable for root in the container"),
-                code => Failure::system(format!("the helper container ended with exit code {code}"))
-                    .hint("its image needs sh and coreutils; it runs as root"),
-            },
+            Ok(Some(state)) if !state.running => helper_ended(&state),
             Ok(Some(_)) => refused_container("helper", "this host", error),
             Err(_) => error.into(),
         }
@@ -230,20 +222,41 @@ fn gone(role: &str) -> Failure {
         .hint("something on this host removes containers of running jobs")
 }
 
-/// The main process of the build container is the author's to keep alive; the helper's is hearth's.
-fn main_process_ended(role: &str, state: &ContainerState) -> Failure {
+/// The main process of the helper is hearth's own: its exit codes say what is wrong with image or volumes.
+fn helper_ended(state: &ContainerState) -> Failure {
+    match state.exit_code {
+        script::EXIT_NO_RUNNER => Failure::system(
+            "the helper image has no gitlab-runner, but the job has a cache or artifacts, which would be lost",
+        )
+        .hint("use GitLab's helper image, or set helper_binary to the host's own gitlab-runner (Linux hosts)"),
+        script::EXIT_BAD_VOLUME => {
+            Failure::system("the helper could not open the builds or cache directory for all users")
+                .hint("a volume of this host is mounted there: it must be writable for root in the container")
+        }
+        code => Failure::system(format!("the helper container ended{} with exit code {code}", why(state)))
+            .hint("its image needs sh and coreutils; it runs as root"),
+    }
+}
+
+/// The main process of the build container is the author's to keep alive.
+fn build_ended(state: &ContainerState) -> Failure {
     let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(137);
-    if role == "build" && matches!(code, 126 | 127) && !state.oom_killed {
+    if matches!(code, 126 | 127) && !state.oom_killed {
         return Failure::job("the job's image has no shell: sh could not be started in it")
             .hint("stages are shell scripts: the image needs sh in PATH")
             .with_exit_code(code);
     }
-    let why = if state.oom_killed {
-        let limit = crate::units::ByteSize(u64::try_from(state.memory).unwrap_or_default());
-        format!(" for lack of memory (limit {limit})")
-    } else {
-        String::new()
-    };
-    let message = format!("the main process of the {role} container was killed{why}: exit code {code}");
-    if role == "helper" { Failure::system(message) } else { Failure::job(message).with_exit_code(code) }
+    Failure::job(format!(
+        "the main process of the build container was killed{}: exit code {code}",
+        why(state)
+    ))
+    .with_exit_code(code)
+}
+
+fn why(state: &ContainerState) -> String {
+    if !state.oom_killed {
+        return String::new();
+    }
+    let limit = crate::units::ByteSize(u64::try_from(state.memory).unwrap_or_default());
+    format!(" for lack of memory (limit {limit})")
 }

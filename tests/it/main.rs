@@ -2,6 +2,7 @@
 
 #[path = "../support/images.rs"]
 mod images;
+mod layers;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod smoke;
