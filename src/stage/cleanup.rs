@@ -32,18 +32,16 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
         join_all(others.iter().map(|name| remove_container(engine, name))),
     )
     .await;
+    if let Err(error) = &swept
+        && is_hopeless(error)
+    {
+        return Err(Failure::from(error.clone()).hint("the job's containers stay until the engine is back"));
+    }
     collect(&mut errors, "helper", swept.map(|()| true));
     for (name, result) in others.iter().zip(removed) {
         collect(&mut errors, name, result);
     }
     let result = remove_container(engine, &helper).await;
-    if let Err(
-        error
-        @ (EngineError::Unreachable { .. } | EngineError::Forbidden { .. } | EngineError::TooOld { .. }),
-    ) = result
-    {
-        return Err(Failure::from(error).hint("the job's containers stay until the engine is back"));
-    }
     collect(&mut errors, &helper, result);
 
     let network = names.network();
@@ -87,6 +85,17 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
     }
     Err(Failure::system(format!("cleanup of job {} left something behind: {}", job.id, errors.join("; ")))
         .hint(format!("see docker ps -a --filter label={LABEL_JOB}={}", names.key())))
+}
+
+/// Every further call would fail, or hang, in the same way.
+fn is_hopeless(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Unreachable { .. }
+            | EngineError::Forbidden { .. }
+            | EngineError::TooOld { .. }
+            | EngineError::Timeout { .. }
+    )
 }
 
 /// Removes networks and volumes that carry the job's label.

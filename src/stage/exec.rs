@@ -84,6 +84,14 @@ impl Stop {
     }
 }
 
+impl Stop {
+    /// Waits until the end was wished for `limit` ago: then nothing may hold this process any more.
+    pub async fn overdue(&mut self, limit: Duration) {
+        self.requested().await;
+        sleep(limit).await;
+    }
+}
+
 /// How a stage's exec ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -117,7 +125,10 @@ impl<E: Engine> Place<'_, E> {
         stop: &mut Stop,
         side: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Ending, EngineError> {
-        let exec = self.engine.exec(self.container, spec).await?;
+        let exec = tokio::select! {
+            exec = self.engine.exec(self.container, spec) => exec?,
+            () = stop.overdue(self.grace + STOP_MARGIN) => return Ok(Ending::Stopped),
+        };
         let ExecRunning { id, output, input } = exec;
         let mut output = output;
         let mut feed = pin!(feed(input, script));

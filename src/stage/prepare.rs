@@ -63,7 +63,11 @@ pub async fn run<E: Engine>(
         try_join(make.services(&plan), make.jobs_own(&plan)).await?;
     }
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
-    services::wait_until_ready(engine, &plan, &settings.job, log).await
+    services::wait_until_ready(engine, &plan, &settings.job, log).await?;
+    if log.is_broken() {
+        return Err(Failure::system("the reader of the job log hung up while the job was prepared"));
+    }
+    Ok(())
 }
 
 fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {

@@ -26,6 +26,9 @@ const FLUSH: Duration = Duration::from_secs(3600);
 /// The same where the stage was cancelled.
 const FLUSH_STOPPED: Duration = Duration::from_millis(500);
 
+/// How long beyond the grace a stage that was stopped may take in all.
+const GIVE_UP: Duration = Duration::from_secs(20);
+
 /// Runs a stage.
 pub async fn run<E: Engine>(
     begun: &Begun,
@@ -37,9 +40,17 @@ pub async fn run<E: Engine>(
 ) -> Result<(), Failure> {
     let script = read_bounded(script_path, MAX_SCRIPT_BYTES, "the script of the stage")?;
     let runs = Run { begun, engine, step, out: &out };
-    let ending = match step.place {
-        Place::Helper => runs.in_helper(script, stop).await,
-        Place::Build => runs.in_build(script, stop).await,
+    let mut late = stop.clone();
+    let work = async {
+        match step.place {
+            Place::Helper => runs.in_helper(script, stop).await,
+            Place::Build => runs.in_build(script, stop).await,
+        }
+    };
+    let ending = tokio::select! {
+        ending = work => ending,
+        // The engine does not answer: the processes are its own to end, or the next cleanup's.
+        () = late.overdue(begun.settings.job.kill_grace + GIVE_UP) => Ok(Ending::Stopped),
     };
     let limit = if matches!(ending, Ok(Ending::Exited(_))) { FLUSH } else { FLUSH_STOPPED };
     let verdict = match ending {
@@ -244,6 +255,7 @@ fn build_ended(state: &ContainerState) -> Failure {
     if matches!(code, 126 | 127) && !state.oom_killed {
         return Failure::job("the job's image has no shell: sh could not be started in it")
             .hint("stages are shell scripts: the image needs sh in PATH")
+            .hint("an image of another architecture needs emulation (binfmt) on this host")
             .with_exit_code(code);
     }
     Failure::job(format!(

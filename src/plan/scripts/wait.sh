@@ -2,9 +2,10 @@
 hearth_seconds=$1
 shift
 hearth_try() {
-  if command -v gitlab-runner-helper >/dev/null 2>&1 && [ -z "$hearth_plain" ]; then
-    hearth_env=
-    WAIT_FOR_SERVICE_TCP_ADDR=$1 WAIT_FOR_SERVICE_0_TCP_PORT=$2 timeout 2 gitlab-runner-helper health-check >/dev/null 2>&1 && return 0
+  if command -v gitlab-runner-helper >/dev/null 2>&1; then
+    # It takes every *_TCP_ADDR and *_TCP_PORT of its environment: the job's own variables must not be there.
+    env -i "PATH=$PATH" WAIT_FOR_SERVICE_TCP_ADDR="$1" WAIT_FOR_SERVICE_TCP_PORT="$2" \
+      timeout 2 gitlab-runner-helper health-check >/dev/null 2>&1 && return 0
   fi
   if [ -n "$BASH_VERSION" ] || command -v bash >/dev/null 2>&1; then
     timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" >/dev/null 2>&1
