@@ -140,6 +140,7 @@ fn versioned(mut request: BollardRequest, api: Option<&Api>) -> BollardRequest {
         parts.path_and_query = format!("/v{api}{path}").parse().ok().or(Some(path));
     }
     if let Ok(uri) = http::Uri::from_parts(parts) {
+        tracing::debug!(method = %request.method(), path = %uri.path(), "engine call");
         *request.uri_mut() = uri;
     }
     request
