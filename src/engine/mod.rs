@@ -7,6 +7,8 @@ mod api;
 mod convert;
 mod docker;
 mod error;
+#[cfg(feature = "fake-engine")]
+pub mod fake;
 mod progress;
 pub mod refusal;
 

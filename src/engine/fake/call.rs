@@ -1,0 +1,157 @@
+//! The way of a call to the fake engine: it is written down, may be made to fail, and goes on when its client is gone.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Fake;
+use crate::engine::EngineError;
+
+/// A call of the Docker API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is what its name says")]
+pub enum Call {
+    Version,
+    InspectImage,
+    Pull,
+    CreateNetwork,
+    RemoveNetwork,
+    ListNetworks,
+    CreateVolume,
+    RemoveVolume,
+    ListVolumes,
+    CreateContainer,
+    StartContainer,
+    InspectContainer,
+    StopContainer,
+    KillContainer,
+    RemoveContainer,
+    ListContainers,
+    Logs,
+    Attach,
+    CreateExec,
+    StartExec,
+    InspectExec,
+}
+
+impl Call {
+    /// Returns the name by which the Docker implementation calls it in its errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::InspectImage => "inspect image",
+            Self::Pull => "pull",
+            Self::CreateNetwork => "create network",
+            Self::RemoveNetwork => "remove network",
+            Self::ListNetworks => "list networks",
+            Self::CreateVolume => "create volume",
+            Self::RemoveVolume => "remove volume",
+            Self::ListVolumes => "list volumes",
+            Self::CreateContainer => "create container",
+            Self::StartContainer => "start container",
+            Self::InspectContainer => "inspect container",
+            Self::StopContainer => "stop container",
+            Self::KillContainer => "kill container",
+            Self::RemoveContainer => "remove container",
+            Self::ListContainers => "list containers",
+            Self::Logs => "read container log",
+            Self::Attach => "attach",
+            Self::CreateExec => "create exec",
+            Self::StartExec => "start exec",
+            Self::InspectExec => "inspect exec",
+        }
+    }
+}
+
+/// A call that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// Which.
+    pub call: Call,
+    /// On what: a name, an image's reference, the container of an exec, an exec's ID, or `LABEL=VALUE`.
+    pub object: String,
+}
+
+/// What happens to a call instead of what should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is refused, and does nothing.
+    Error(EngineError),
+    /// It is never answered, and does nothing.
+    Silence,
+    /// It is done, but the connection breaks before the answer.
+    LostAnswer,
+}
+
+/// What calls were made, and what shall happen to later ones.
+#[derive(Default)]
+pub(super) struct Calls {
+    pub(super) made: Vec<Called>,
+    pub(super) faults: Vec<(Call, String, Fault)>,
+    pub(super) delays: Vec<(Call, Duration)>,
+}
+
+impl Calls {
+    fn fault(&mut self, call: Call, object: &str) -> Option<Fault> {
+        let at =
+            self.faults.iter().position(|(c, ending, _)| *c == call && object.ends_with(ending.as_str()))?;
+        Some(self.faults.remove(at).2)
+    }
+
+    fn delay(&self, call: Call) -> Duration {
+        self.delays.iter().rev().find(|(c, _)| *c == call).map_or(Duration::ZERO, |(_, delay)| *delay)
+    }
+}
+
+/// Returns the error for a connection that broke.
+pub(super) fn lost(call: &str) -> EngineError {
+    EngineError::Lost { call: call.to_owned(), reason: "connection reset by peer".to_owned() }
+}
+
+impl Fake {
+    /// Lets a call in and does its work in the engine's own time: it is done even if the client goes away meanwhile.
+    pub(super) async fn serve<T, W>(&self, call: Call, object: &str, work: W) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, EngineError>> + Send + 'static,
+    {
+        let (fault, delay, timeout) = self.look(|state| {
+            state.calls.made.push(Called { call, object: object.to_owned() });
+            (state.calls.fault(call, object), state.calls.delay(call), state.timeout)
+        });
+        if !self.is_up() {
+            return Err(EngineError::Unreachable {
+                endpoint: "fake://".to_owned(),
+                reason: "Connection refused (os error 111)".to_owned(),
+            });
+        }
+        let (answer, answered) = oneshot::channel();
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let done = async {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                match fault {
+                    Some(Fault::Error(error)) => Some(Err(error)),
+                    Some(Fault::Silence) => std::future::pending().await,
+                    Some(Fault::LostAnswer) => work.await.err().map(Err),
+                    None => Some(work.await),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = engine.down() => {}
+                done = done => if let Some(done) = done { let _ = answer.send(done); },
+            }
+        });
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or_else(|_| Err(lost(call.name()))),
+            () = tokio::time::sleep(timeout) => {
+                Err(EngineError::Timeout { call: call.name().to_owned(), seconds: timeout.as_secs() })
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Images of the fake engine: what is known of them, and what containers of them do.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::behaviour::Behaviour;
+use crate::engine::Health;
+use crate::image::{ImageFacts, ImageRef};
+
+/// Why no container of an image starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadStart {
+    pub(super) status: u16,
+    pub(super) code: i64,
+    pub(super) words: String,
+}
+
+/// An image, on the host or in a registry.
+#[derive(Clone)]
+pub struct FakeImage {
+    pub(super) facts: ImageFacts,
+    pub(super) layers: Vec<(String, u64)>,
+    pub(super) volumes: Vec<String>,
+    pub(super) entry: Behaviour,
+    pub(super) command: Behaviour,
+    pub(super) identity: String,
+    pub(super) has_shell: bool,
+    pub(super) has_runner: bool,
+    pub(super) bad_start: Option<BadStart>,
+    pub(super) health: Option<(Duration, Health)>,
+    pub(super) listens: Vec<(u16, Duration)>,
+}
+
+fn digest(of: &str) -> String {
+    let hash = Sha256::digest(of.as_bytes());
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+impl FakeImage {
+    /// An image of linux/amd64 with a shell and a `gitlab-runner`, without ENTRYPOINT, in one layer of 1 MiB. Its CMD
+    /// stays for ever. `seed` makes its ID and digest: images of equal seeds are equal.
+    pub fn new(seed: &str) -> Self {
+        Self {
+            facts: ImageFacts {
+                id: digest(seed),
+                os: "linux".to_owned(),
+                architecture: "amd64".to_owned(),
+                env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+                ..ImageFacts::default()
+            },
+            layers: vec![(format!("layer-{seed}"), 1 << 20)],
+            volumes: Vec::new(),
+            entry: Behaviour::new(),
+            command: Behaviour::new().forever(),
+            identity: "0 0 0".to_owned(),
+            has_shell: true,
+            has_runner: true,
+            bad_start: None,
+            health: None,
+            listens: Vec::new(),
+        }
+    }
+
+    /// Gives it an ENTRYPOINT. It plays `entry`; where that ends without an exit, it hands over to its command.
+    pub fn entrypoint(mut self, words: &[&str], entry: Behaviour) -> Self {
+        self.facts.entrypoint = words.iter().map(|word| (*word).to_owned()).collect();
+        self.entry = entry;
+        self
+    }
+
+    /// Says as whom the ENTRYPOINT hands over: `UID GID GROUPS`.
+    pub fn hands_over_as(mut self, identity: &str) -> Self {
+        self.identity = identity.to_owned();
+        self
+    }
+
+    /// Says what its CMD does.
+    pub fn command(mut self, command: Behaviour) -> Self {
+        self.command = command;
+        self
+    }
+
+    /// Gives it layers, each with an ID and compressed bytes; equal IDs are shared between images.
+    pub fn layers(mut self, layers: &[(&str, u64)]) -> Self {
+        self.layers = layers.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect();
+        self
+    }
+
+    /// Gives it a USER.
+    pub fn user(mut self, user: &str) -> Self {
+        self.facts.user = user.to_owned();
+        self
+    }
+
+    /// Makes it one of another architecture.
+    pub fn architecture(mut self, architecture: &str) -> Self {
+        self.facts.architecture = architecture.to_owned();
+        self
+    }
+
+    /// Declares a VOLUME.
+    pub fn volume(mut self, path: &str) -> Self {
+        self.volumes.push(path.to_owned());
+        self
+    }
+
+    /// Takes its shell away.
+    pub fn without_shell(mut self) -> Self {
+        self.has_shell = false;
+        self
+    }
+
+    /// Takes its `gitlab-runner` away.
+    pub fn without_runner(mut self) -> Self {
+        self.has_runner = false;
+        self
+    }
+
+    /// Makes its containers fail to start: the engine's status and words, and the exit code it writes down.
+    pub fn fails_to_start(mut self, status: u16, code: i64, words: &str) -> Self {
+        self.bad_start = Some(BadStart { status, code, words: words.to_owned() });
+        self
+    }
+
+    /// Gives it a HEALTHCHECK that answers `then` when a container has run for `after`.
+    pub fn health(mut self, after: Duration, then: Health) -> Self {
+        self.facts.has_healthcheck = true;
+        self.health = Some((after, then));
+        self
+    }
+
+    /// Exposes a TCP port on which a container listens when it has run for `after`.
+    pub fn listens(mut self, port: u16, after: Duration) -> Self {
+        self.facts.exposed_ports.push(format!("{port}/tcp"));
+        self.listens.push((port, after));
+        self
+    }
+
+    /// Exposes a TCP port on which nothing ever listens.
+    pub fn exposes(mut self, port: u16) -> Self {
+        self.facts.exposed_ports.push(format!("{port}/tcp"));
+        self
+    }
+
+    /// Adds to its environment.
+    pub fn env(mut self, line: &str) -> Self {
+        self.facts.env.push(line.to_owned());
+        self
+    }
+
+    /// Returns what the engine would say of it.
+    pub fn facts(&self) -> &ImageFacts {
+        &self.facts
+    }
+
+    /// Returns the digest by which a registry knows it.
+    pub fn digest(&self) -> String {
+        digest(&self.facts.id)
+    }
+}
+
+/// An image on the host: its names, of which tags may move to other images.
+#[derive(Clone)]
+pub(super) struct HostImage {
+    pub(super) image: FakeImage,
+    pub(super) names: Vec<String>,
+}
+
+impl HostImage {
+    /// Tells whether a text names this image.
+    pub(super) fn is(&self, text: &str) -> bool {
+        let Ok(asked) = text.parse::<ImageRef>() else { return false };
+        if let Some(id) = asked.id() {
+            return self.image.facts.id == id;
+        }
+        match asked.digest() {
+            Some(digest) => self.image.facts.repo_digests.iter().any(|known| {
+                known
+                    .parse::<ImageRef>()
+                    .is_ok_and(|known| known.digest() == Some(digest) && same_repository(&known, &asked))
+            }),
+            None => self.names.contains(&asked.normalized()),
+        }
+    }
+}
+
+/// Tells whether two references name one repository.
+pub(super) fn same_repository(one: &ImageRef, other: &ImageRef) -> bool {
+    one.registry() == other.registry() && one.repository() == other.repository()
+}
+
+/// Returns the name by which an image is known by its digest, as the engine writes it.
+pub(super) fn by_digest(reference: &ImageRef, digest: &str) -> Option<String> {
+    let (registry, repository) = reference.registry().zip(reference.repository())?;
+    Some(match registry {
+        "docker.io" => format!("{}@{digest}", repository.strip_prefix("library/").unwrap_or(repository)),
+        registry => format!("{registry}/{repository}@{digest}"),
+    })
+}

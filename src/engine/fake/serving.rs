@@ -1,0 +1,200 @@
+//! The trait's methods on the fake engine.
+
+use std::time::Duration;
+
+use super::call::Call;
+use super::{Fake, lifecycle};
+use crate::engine::{
+    Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineVersion, ExecRunning,
+    ExecState, LogsRequest, Output, PullEvent, PullRequest, Removal,
+};
+use crate::image::ImageFacts;
+use crate::plan::spec::{ContainerSpec, ExecSpec, Labels, NetworkSpec, VolumeSpec};
+
+fn has(labels: &Labels, label: &str, value: &str) -> bool {
+    labels.get(label).is_some_and(|found| found == value)
+}
+
+impl Fake {
+    /// Answers a call that takes no time of its own.
+    async fn answer<T: Send + 'static>(
+        &self,
+        call: Call,
+        object: &str,
+        work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let engine = self.clone();
+        self.serve(call, object, async move { work(&engine) }).await
+    }
+
+    async fn list<T: Send + 'static>(
+        &self,
+        call: Call,
+        (label, value): (&str, &str),
+        list: impl FnOnce(&super::state::State, &str, &str) -> Vec<T> + Send + 'static,
+    ) -> Result<Vec<T>, EngineError> {
+        let (l, v) = (label.to_owned(), value.to_owned());
+        self.answer(call, &format!("{label}={value}"), move |fake| Ok(fake.look(|state| list(state, &l, &v))))
+            .await
+    }
+}
+
+impl Engine for Fake {
+    async fn version(&self) -> Result<EngineVersion, EngineError> {
+        self.answer(Call::Version, "", |fake| Ok(fake.look(|state| state.version.clone()))).await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        let name = reference.to_owned();
+        self.answer(Call::InspectImage, reference, move |fake| {
+            Ok(fake.look(|state| state.image(&name).map(|image| image.facts.clone())))
+        })
+        .await
+    }
+
+    async fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError> {
+        self.answer(Call::Pull, &request.reference, |_| Ok(())).await?;
+        self.fetch(request, on_event).await
+    }
+
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {
+        let own = spec.clone();
+        self.answer(Call::CreateNetwork, &spec.name, move |fake| Ok(fake.change(|s| s.create_network(&own))))
+            .await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<Removal, EngineError> {
+        let own = name.to_owned();
+        self.answer(Call::RemoveNetwork, name, move |fake| Ok(fake.change(|s| s.remove_network(&own)))).await
+    }
+
+    async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
+        self.list(Call::ListNetworks, (label, value), |state, label, value| {
+            state.networks.iter().filter(|n| has(&n.labels, label, value)).map(|n| n.id.clone()).collect()
+        })
+        .await
+    }
+
+    async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), EngineError> {
+        let own = spec.clone();
+        self.answer(Call::CreateVolume, &spec.name, move |fake| {
+            fake.change(|state| state.create_volume(&own));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<Removal, EngineError> {
+        let own = name.to_owned();
+        self.answer(Call::RemoveVolume, name, move |fake| Ok(fake.change(|s| s.remove_volume(&own)))).await
+    }
+
+    async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
+        self.list(Call::ListVolumes, (label, value), |state, label, value| {
+            state
+                .volumes
+                .iter()
+                .filter(|(_, v)| has(&v.labels, label, value))
+                .map(|(name, _)| name.clone())
+                .collect()
+        })
+        .await
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError> {
+        let own = spec.clone();
+        self.answer(Call::CreateContainer, &spec.name, move |fake| {
+            Ok(fake.change(|s| s.create_container(&own)))
+        })
+        .await
+    }
+
+    async fn start_container(&self, name: &str) -> Result<(), EngineError> {
+        let own = name.to_owned();
+        self.answer(Call::StartContainer, name, move |fake| fake.change(|state| fake.start(state, &own)))
+            .await
+    }
+
+    async fn container(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
+        let own = name.to_owned();
+        self.answer(Call::InspectContainer, name, move |fake| {
+            Ok(fake.look(|state| state.container(&own).map(super::container::Container::state)))
+        })
+        .await
+    }
+
+    async fn stop_container(&self, name: &str, grace: Duration) -> Result<(), EngineError> {
+        let (engine, own) = (self.clone(), name.to_owned());
+        self.serve(Call::StopContainer, name, async move {
+            engine.end(&own, Some(grace)).await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn kill_container(&self, name: &str) -> Result<(), EngineError> {
+        let (engine, own) = (self.clone(), name.to_owned());
+        self.serve(Call::KillContainer, name, async move {
+            engine.end(&own, None).await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_container(&self, name: &str) -> Result<Removal, EngineError> {
+        let (engine, own) = (self.clone(), name.to_owned());
+        self.serve(Call::RemoveContainer, name, async move { Ok(engine.remove(&own).await) }).await
+    }
+
+    async fn containers_labelled(
+        &self,
+        label: &str,
+        value: &str,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.list(Call::ListContainers, (label, value), |state, label, value| {
+            let found = state.containers.iter().filter(|c| has(&c.spec.labels, label, value));
+            let summary = |c: &super::container::Container| ContainerSummary {
+                id: c.id.clone(),
+                name: c.spec.name.clone(),
+                labels: c.spec.labels.clone(),
+            };
+            found.map(summary).collect()
+        })
+        .await
+    }
+
+    async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError> {
+        self.answer(Call::Logs, name, |_| Ok(())).await?;
+        self.read_log(name, request)
+    }
+
+    async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
+        self.answer(Call::Attach, name, |_| Ok(())).await?;
+        self.join(name).map(lifecycle::attached)
+    }
+
+    async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<ExecRunning, EngineError> {
+        let (name, own) = (container.to_owned(), spec.clone());
+        let made = move |fake: &Self| fake.change(|state| Self::create_exec(state, &name, &own));
+        let id = self.answer(Call::CreateExec, container, made).await?;
+        let (exec, own) = (id.clone(), spec.clone());
+        let started = move |fake: &Self| fake.change(|state| fake.start_exec(state, &exec, &own));
+        Ok(self.answer(Call::StartExec, container, started).await?.into_running(id))
+    }
+
+    async fn exec_state(&self, id: &str) -> Result<ExecState, EngineError> {
+        let own = id.to_owned();
+        self.answer(Call::InspectExec, id, move |fake| {
+            let found = fake.look(|state| {
+                let exec = state.execs.get(&own)?;
+                Some(ExecState { running: exec.running, exit_code: exec.exit_code })
+            });
+            found.ok_or_else(|| EngineError::NotFound { message: format!("No such exec instance: {own}") })
+        })
+        .await
+    }
+}
