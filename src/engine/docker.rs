@@ -110,25 +110,38 @@ impl Docker {
     }
 
     fn failed(&self, call: &str, error: Error) -> EngineError {
-        let call = call.to_owned();
-        match error {
-            Error::DockerResponseServerError { status_code: 404, message } => {
-                EngineError::NotFound { message }
-            }
-            Error::DockerResponseServerError { status_code: 409, message } => {
-                EngineError::Conflict { message }
-            }
-            Error::DockerResponseServerError { status_code: status, message } => {
-                EngineError::Refused { call, status, message }
-            }
-            Error::DockerStreamError { error } => EngineError::Refused { call, status: 0, message: error },
-            Error::RequestTimeoutError => EngineError::Timeout { call, seconds: self.timeout.as_secs() },
-            Error::SocketNotFoundError(_) => unreachable_endpoint(&self.endpoint, &error),
-            Error::HyperLegacyError { ref err } if err.is_connect() => {
-                unreachable_endpoint(&self.endpoint, &error)
-            }
-            other => EngineError::Lost { call, reason: innermost(&other) },
+        failure(&self.endpoint, self.timeout, call, error)
+    }
+
+    fn output(
+        &self,
+        stream: impl Stream<Item = Result<LogOutput, Error>> + 'static,
+        call: &'static str,
+    ) -> Output {
+        let (endpoint, timeout) = (self.endpoint.clone(), self.timeout);
+        Box::pin(stream.map(move |item| match item {
+            Ok(LogOutput::StdErr { message }) => Ok(Chunk { stderr: true, bytes: message }),
+            Ok(
+                LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message },
+            ) => Ok(Chunk { stderr: false, bytes: message }),
+            Err(error) => Err(failure(&endpoint, timeout, call, error)),
+        }))
+    }
+}
+
+fn failure(endpoint: &str, timeout: Duration, call: &str, error: Error) -> EngineError {
+    let call = call.to_owned();
+    match error {
+        Error::DockerResponseServerError { status_code: 404, message } => EngineError::NotFound { message },
+        Error::DockerResponseServerError { status_code: 409, message } => EngineError::Conflict { message },
+        Error::DockerResponseServerError { status_code: status, message } => {
+            EngineError::Refused { call, status, message }
         }
+        Error::DockerStreamError { error } => EngineError::Refused { call, status: 0, message: error },
+        Error::RequestTimeoutError => EngineError::Timeout { call, seconds: timeout.as_secs() },
+        Error::SocketNotFoundError(_) => unreachable_endpoint(endpoint, &error),
+        Error::HyperLegacyError { ref err } if err.is_connect() => unreachable_endpoint(endpoint, &error),
+        other => EngineError::Lost { call, reason: innermost(&other) },
     }
 }
 
@@ -189,16 +202,6 @@ fn auth_header(login: &RegistryLogin) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-fn output(stream: impl Stream<Item = Result<LogOutput, Error>> + 'static, call: &'static str) -> Output {
-    Box::pin(stream.map(move |item| match item {
-        Ok(LogOutput::StdErr { message }) => Ok(Chunk { stderr: true, bytes: message }),
-        Ok(LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message }) => {
-            Ok(Chunk { stderr: false, bytes: message })
-        }
-        Err(error) => Err(EngineError::Lost { call: call.to_owned(), reason: innermost(&error) }),
-    }))
 }
 
 fn removal(result: Result<(), EngineError>) -> Result<Removal, EngineError> {
@@ -422,7 +425,7 @@ impl Engine for Docker {
             .since(i32::try_from(request.since).unwrap_or_default())
             .tail(&tail)
             .build();
-        Ok(output(self.client().await?.logs(name, Some(options)), "read container log"))
+        Ok(self.output(self.client().await?.logs(name, Some(options)), "read container log"))
     }
 
     async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
@@ -434,7 +437,7 @@ impl Engine for Docker {
             .build();
         let attached = self.client().await?.attach_container(name, Some(options)).await;
         let attached = attached.map_err(|e| self.failed("attach", e))?;
-        Ok(Attached { output: output(attached.output, "attach"), input: attached.input })
+        Ok(Attached { output: self.output(attached.output, "attach"), input: attached.input })
     }
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> Result<ExecRunning, EngineError> {
@@ -453,7 +456,7 @@ impl Engine for Docker {
         let started = client.start_exec(&made.id, None).await.map_err(|e| self.failed("start exec", e))?;
         match started {
             bollard::exec::StartExecResults::Attached { output: stream, input } => {
-                Ok(ExecRunning { id: made.id, output: output(stream, "exec"), input })
+                Ok(ExecRunning { id: made.id, output: self.output(stream, "exec"), input })
             }
             bollard::exec::StartExecResults::Detached => Err(EngineError::Lost {
                 call: "start exec".to_owned(),
