@@ -289,6 +289,11 @@ impl Engine for Docker {
 
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {
         match self.client().await?.create_network(convert::network(spec)).await {
+            // Engines before API 1.44 make a second network of one name and only warn; the first one is meant.
+            Ok(made) if made.warning.contains("already exists") => {
+                self.remove_network(&made.id).await?;
+                Ok(Creation::NameTaken)
+            }
             Ok(made) => {
                 let warnings = Some(made.warning).filter(|w| !w.is_empty()).into_iter().collect();
                 Ok(Creation::Made(Created { id: made.id, warnings }))
