@@ -24,7 +24,7 @@ pub(super) enum Step {
     Child { behaviour: Behaviour, escapes: bool },
     Touch(String),
     Await(String),
-    Require { path: String, code: i64 },
+    IfFile { path: String, there: Behaviour },
     Exit(i64),
     Forever,
     OutOfMemory,
@@ -100,9 +100,9 @@ impl Behaviour {
         self.step(Step::Await(path.into()))
     }
 
-    /// Exits with `code` unless a file exists.
-    pub fn require_file(self, path: impl Into<String>, code: i64) -> Self {
-        self.step(Step::Require { path: path.into(), code })
+    /// Goes on as `there` says if a file exists, else with the next step.
+    pub fn if_file(self, path: impl Into<String>, there: Behaviour) -> Self {
+        self.step(Step::IfFile { path: path.into(), there })
     }
 
     /// Exits.

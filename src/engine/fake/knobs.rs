@@ -128,6 +128,12 @@ impl Fake {
         self.look(|state| state.exec_lags = time);
     }
 
+    /// Sets how long an exec's stream stays open for background processes that hold it, counted from the exec's own
+    /// end: 2 s at first, as in Docker 20.10; `None`: until the last of them is gone.
+    pub fn exec_streams_linger(&self, time: Option<Duration>) {
+        self.look(|state| state.exec_lingers = time);
+    }
+
     /// Makes every create of a container return these warnings.
     pub fn warn_on_create(&self, warnings: &[&str]) {
         self.look(|state| state.warnings = warnings.iter().map(|w| (*w).to_owned()).collect());

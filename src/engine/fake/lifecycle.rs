@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::Fake;
 use super::container::{Kind, Signal, Status};
 use super::pipe::{Connection, Pipe, Stdin};
-use super::process::{Command, End, Life};
-use super::scripts::{Main, no_program};
+use super::process::{Command, End, Life, ask};
+use super::program::Place;
+use super::scripts::{Main, is_shell, no_program};
 use super::sink::{Sink, stream};
 use super::state::{Exec, State};
 use crate::engine::{Attached, EngineError, ExecRunning, LogsRequest, Output, Removal};
@@ -19,7 +20,17 @@ fn no_such_container(name: &str) -> EngineError {
 
 impl Fake {
     /// Starts a container that does not run.
-    pub(super) fn start(&self, state: &mut State, name: &str) -> Result<(), EngineError> {
+    pub(super) fn start(&self, name: &str) -> Result<(), EngineError> {
+        let found = self.look(|state| {
+            let container = state.container(name)?;
+            Some((Main::of(container), container.spec.clone(), state.programs.clone()))
+        });
+        let (mut main, spec, programs) = found.ok_or_else(|| no_such_container(name))?;
+        main.answer = ask(&programs, Place::Main, &spec, &main.whole(), b"");
+        self.change(|state| self.start_now(state, name, main))
+    }
+
+    fn start_now(&self, state: &mut State, name: &str, main: Main) -> Result<(), EngineError> {
         let container = state.container(name).ok_or_else(|| no_such_container(name))?;
         if container.running() {
             return Ok(());
@@ -28,7 +39,7 @@ impl Fake {
             let message = "container is marked for removal and cannot be started".to_owned();
             return Err(EngineError::Conflict { message });
         }
-        let (id, spec, main) = (container.id.clone(), container.spec.clone(), Main::of(container));
+        let (id, spec) = (container.id.clone(), container.spec.clone());
         let begun = match main.refusal() {
             Some((status, code, message)) => {
                 Err((code, EngineError::Refused { call: "start container".to_owned(), status, message }))
@@ -158,8 +169,7 @@ impl Fake {
         let Some(inside) = state.container(&container).filter(|c| c.running()) else {
             return Err(EngineError::Conflict { message: format!("Container {container} is not running") });
         };
-        let lacks = !inside.image.has_shell
-            && spec.command.first().is_some_and(|word| word == "sh" || word == "/bin/sh");
+        let lacks = !inside.image.has_shell && spec.command.first().is_some_and(|word| is_shell(word));
         let stdin = if spec.stdin { Pipe::default() } else { Pipe::empty() };
         let connection = spec.stdin.then(|| Arc::new(Connection(stdin.clone())));
         let (client, listening) = stream(connection.clone());
@@ -257,11 +267,21 @@ async fn run_exec(life: Life, id: String, command: Command, lacks_program: bool)
         life.sink.cut();
     }
     life.stdin.abandon();
-    let lag = life.fake.change(|state| {
+    let (lag, linger) = life.fake.change(|state| {
         state.container_mut(&life.container).map(|c| c.processes.remove(&life.pid));
-        state.exec_lags
+        (state.exec_lags, state.exec_lingers)
     });
+    if let Some(linger) = linger {
+        let sink = Arc::downgrade(&life.sink);
+        tokio::spawn(async move {
+            tokio::time::sleep(linger).await;
+            if let Some(sink) = sink.upgrade() {
+                sink.cut();
+            }
+        });
+    }
     let fake = life.fake.clone();
+    let end = if life.sink.is_deaf() { End::Code(126) } else { end };
     let over = move || {
         fake.change(|state| {
             if let Some(exec) = state.execs.get_mut(&id) {

@@ -2,7 +2,7 @@
 
 use crate::engine::LogsRequest;
 
-/// One line, with its newline.
+/// One line with its newline; the last may lack it.
 #[derive(Clone)]
 pub(super) struct Line {
     /// When it came, in nanoseconds since the epoch.
@@ -30,12 +30,11 @@ impl Log {
         }
     }
 
-    /// Ends the last lines, as the end of the container does.
+    /// Keeps the last lines, as the end of the container does.
     pub(super) fn flush(&mut self, at: i128) {
         for stderr in [false, true] {
-            let mut bytes = std::mem::take(&mut self.begun[usize::from(stderr)]);
+            let bytes = std::mem::take(&mut self.begun[usize::from(stderr)]);
             if !bytes.is_empty() {
-                bytes.push(b'\n');
                 self.lines.push(Line { at, stderr, bytes });
             }
         }

@@ -12,6 +12,8 @@ use super::container::{Kind, Process, Signal};
 use super::pipe::Pipe;
 use super::program::{Place, Run};
 use super::sink::Sink;
+use super::state::{Program, State};
+use crate::plan::spec::ContainerSpec;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,19 @@ pub(super) struct Command {
     pub(super) user: String,
 }
 
+/// Asks programs of the test, the last first, what a command does.
+pub(super) fn ask(
+    programs: &[Program],
+    place: Place,
+    spec: &ContainerSpec,
+    command: &Command,
+    stdin: &[u8],
+) -> Option<Behaviour> {
+    let Command { argv, env, user } = command;
+    let run = Run { place, container: &spec.name, image: &spec.image, argv, env, user, stdin };
+    programs.iter().rev().find_map(|program| program(&run))
+}
+
 /// A process that runs.
 pub(super) struct Life {
     pub(super) fake: Fake,
@@ -68,7 +83,7 @@ impl Life {
     /// Begins a process in a container that runs. Nothing happens before it is played.
     pub(super) fn begin(
         fake: &Fake,
-        state: &mut super::state::State,
+        state: &mut State,
         container: &str,
         kind: Kind,
         stdin: Pipe,
@@ -109,10 +124,7 @@ impl Life {
             let spec = state.container(&self.container).map(|c| c.spec.clone());
             (state.programs.clone(), spec)
         });
-        let spec = spec?;
-        let Command { argv, env, user } = command;
-        let run = Run { place, container: &spec.name, image: &spec.image, argv, env, user, stdin };
-        programs.iter().rev().find_map(|program| program(&run))
+        ask(&programs, place, &spec?, command, stdin)
     }
 
     /// Plays a behaviour to its end.
@@ -159,9 +171,9 @@ impl Life {
                 Step::Child { behaviour, escapes } => self.fork(behaviour.clone(), *escapes),
                 Step::Touch(path) => self.fake.change(|state| state.touch(&self.container, path)),
                 Step::Await(path) => self.fake.until(|state| state.has_file(&self.container, path)).await,
-                Step::Require { path, code } => {
-                    if !self.fake.look(|state| state.has_file(&self.container, path)) {
-                        return Flow::End(End::Code(*code));
+                Step::IfFile { path, there } => {
+                    if self.fake.look(|state| state.has_file(&self.container, path)) {
+                        return Flow::Becomes(there.clone());
                     }
                 }
                 Step::Exit(code) => return Flow::End(End::Code(*code)),

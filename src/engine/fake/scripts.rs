@@ -17,6 +17,8 @@ pub(super) struct Main {
     pub(super) command: Command,
     pub(super) own_command: bool,
     pub(super) image: FakeImage,
+    /// What the test answers for it.
+    pub(super) answer: Option<Behaviour>,
 }
 
 impl Main {
@@ -30,7 +32,13 @@ impl Main {
             },
             own_command: container.spec.command.is_none(),
             image: container.image.clone(),
+            answer: None,
         }
+    }
+
+    /// Returns ENTRYPOINT and command together.
+    pub(super) fn whole(&self) -> Command {
+        Command { argv: [self.entrypoint.as_slice(), &self.command.argv].concat(), ..self.command.clone() }
     }
 
     /// Returns why the engine could not start it; `None`: it can.
@@ -39,8 +47,9 @@ impl Main {
             return Some((bad.status, bad.code, bad.words.clone()));
         }
         let first = self.entrypoint.first().or(self.command.argv.first())?;
-        let missing = !self.image.has_shell && matches!(first.as_str(), "sh" | "/bin/sh");
-        missing.then(|| {
+        let own = !self.entrypoint.is_empty() && self.entrypoint == self.image.facts.entrypoint;
+        let here = self.answer.is_some() || if is_shell(first) { self.image.has_shell } else { own };
+        (!here).then(|| {
             (
                 400,
                 127,
@@ -60,13 +69,17 @@ pub(super) fn no_program(name: &str) -> String {
     )
 }
 
+/// Tells whether a command's first word is the shell that most images have.
+pub(super) fn is_shell(word: &str) -> bool {
+    matches!(word, "sh" | "/bin/sh")
+}
+
 impl Life {
     /// Plays a container's main process: its ENTRYPOINT, and what that hands over to.
     pub(super) async fn main(&self, main: &Main) -> End {
-        let Main { entrypoint, command, own_command, image } = main;
-        let whole = Command { argv: [entrypoint.as_slice(), &command.argv].concat(), ..command.clone() };
-        if let Some(behaviour) = self.program(Place::Main, &whole, b"") {
-            return self.play(behaviour).await;
+        let Main { entrypoint, command, own_command, image, answer } = main;
+        if let Some(behaviour) = answer {
+            return self.play(behaviour.clone()).await;
         }
         let mut command = command.clone();
         match entrypoint.as_slice() {
@@ -106,6 +119,12 @@ impl Life {
                 (None, Some(Known::Stop { tenths })) => self.stop(tenths).await,
                 (None, Some(Known::Wait { seconds, services })) => self.wait(seconds, services).await,
                 (None, Some(Known::Idle)) => self.play(Behaviour::new().forever()).await,
+                (None, _) if !command.argv.first().is_some_and(|word| is_shell(word)) => {
+                    let name = command.argv.first().map_or("", String::as_str);
+                    let words = format!("OCI runtime exec failed: exec failed: {}\r\n", no_program(name));
+                    self.sink.write(false, words.into()).await;
+                    End::Code(126)
+                }
                 (None, _) => {
                     let words = format!("fake: no program of the test answers for {:?}\n", command.argv);
                     self.sink.write(true, words.into()).await;

@@ -115,8 +115,7 @@ impl Engine for Fake {
 
     async fn start_container(&self, name: &str) -> Result<(), EngineError> {
         let own = name.to_owned();
-        self.answer(Call::StartContainer, name, move |fake| fake.change(|state| fake.start(state, &own)))
-            .await
+        self.answer(Call::StartContainer, name, move |fake| fake.start(&own)).await
     }
 
     async fn container(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {

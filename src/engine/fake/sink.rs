@@ -1,6 +1,7 @@
 //! A process's output: to the clients that listen, with back-pressure, and to the container's log.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -22,22 +23,33 @@ pub(super) type Client = mpsc::Sender<Chunk>;
 pub(super) struct Sink {
     clients: Mutex<Vec<Client>>,
     log: Option<(Fake, String)>,
+    /// Whether output came for a client that had hung up.
+    deaf: AtomicBool,
 }
 
 impl Sink {
     /// Makes an exec's output.
     pub(super) fn of_exec(client: Client) -> Arc<Self> {
-        Arc::new(Self { clients: Mutex::new(vec![client]), log: None })
+        Arc::new(Self { clients: Mutex::new(vec![client]), log: None, deaf: AtomicBool::new(false) })
     }
 
     /// Makes the output of a container's main process.
     pub(super) fn of_container(fake: &Fake, id: &str, clients: Vec<Client>) -> Arc<Self> {
-        Arc::new(Self { clients: Mutex::new(clients), log: Some((fake.clone(), id.to_owned())) })
+        Arc::new(Self {
+            clients: Mutex::new(clients),
+            log: Some((fake.clone(), id.to_owned())),
+            deaf: AtomicBool::new(false),
+        })
     }
 
     /// Adds a client, which sees what comes from now on.
     pub(super) fn join(&self, client: Client) {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+
+    /// Tells whether output came for a client that had hung up. For Docker such an exec failed with 126.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     /// Breaks all connections.
@@ -55,7 +67,9 @@ impl Sink {
         }
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for client in clients {
-            let _ = client.send(Chunk { stderr, bytes: bytes.clone() }).await;
+            if client.send(Chunk { stderr, bytes: bytes.clone() }).await.is_err() {
+                self.deaf.store(true, Ordering::Relaxed);
+            }
         }
         self.clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|client| !client.is_closed());
     }

@@ -18,6 +18,9 @@ use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSp
 /// When a fake engine begins, in seconds after the epoch.
 const BIRTH: i128 = 1_700_000_000;
 
+/// How long Docker keeps an exec's stream open for those who hold it when the exec's own process has ended.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// What programs are asked for.
 pub(super) type Program = Arc<dyn Fn(&Run<'_>) -> Option<Behaviour> + Send + Sync>;
 
@@ -60,6 +63,7 @@ pub(super) struct State {
     pub(super) removal_takes: Duration,
     pub(super) helper_takes: Duration,
     pub(super) exec_lags: Duration,
+    pub(super) exec_lingers: Option<Duration>,
     born: Instant,
     made: u64,
 }
@@ -86,6 +90,7 @@ impl State {
             removal_takes: Duration::ZERO,
             helper_takes: Duration::ZERO,
             exec_lags: Duration::ZERO,
+            exec_lingers: Some(LINGER),
             born: Instant::now(),
             made: 0,
         }

@@ -1,0 +1,76 @@
+//! Clauses on images and pulls.
+
+use hearth::engine::{Engine, EngineError, PullEvent, PullMeter};
+
+use super::world::{World, pull};
+
+pub(super) async fn the_engine_says_what_it_is<E: Engine>(world: &World<E>) {
+    let version = world.engine.version().await.unwrap();
+    assert_eq!(version.os, "linux");
+    assert!(!version.arch.is_empty());
+    assert!(version.api.starts_with("1."), "{}", version.api);
+    assert!(version.name.contains(' '), "{}", version.name);
+}
+
+pub(super) async fn an_absent_image_is_none<E: Engine>(world: &World<E>) {
+    let absent = format!("{}/job/never-pushed:1", world.registry);
+    assert_eq!(world.engine.image(&absent).await.unwrap(), None);
+}
+
+pub(super) async fn a_pulled_image_has_facts<E: Engine>(world: &World<E>) {
+    let reference = world.image("busybox");
+    world.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap();
+    let facts = world.engine.image(&reference).await.unwrap().expect("it was pulled");
+    assert!(facts.id.starts_with("sha256:"), "{}", facts.id);
+    assert_eq!(facts.os, "linux");
+    assert_eq!(facts.entrypoint, Vec::<String>::new());
+    assert!(!facts.has_healthcheck);
+    assert!(facts.env.iter().any(|line| line.starts_with("PATH=")), "{:?}", facts.env);
+    let digest = format!("{}/job/busybox@sha256:", world.registry);
+    assert!(facts.repo_digests.iter().any(|known| known.starts_with(&digest)), "{:?}", facts.repo_digests);
+}
+
+pub(super) async fn an_image_is_found_by_tag_digest_and_id<E: Engine>(world: &World<E>) {
+    let reference = world.image_here("busybox").await;
+    let facts = world.engine.image(&reference).await.unwrap().expect("it is here");
+    for name in facts.repo_digests.iter().chain([&facts.id]) {
+        let found = world.engine.image(name).await.unwrap();
+        assert_eq!(found.map(|f| f.id), Some(facts.id.clone()), "{name}");
+    }
+}
+
+pub(super) async fn a_pull_tells_the_digest<E: Engine>(world: &World<E>) {
+    let reference = world.image("busybox");
+    let mut meter = PullMeter::default();
+    let mut count = 0;
+    let mut on_event = |event: PullEvent| {
+        count += 1;
+        meter.observe(&event, std::time::Duration::ZERO);
+    };
+    world.engine.pull(&pull(&reference), &mut on_event).await.unwrap();
+    assert!(count > 0);
+    let digest = meter.digest().expect("a digest").to_owned();
+    let facts = world.engine.image(&reference).await.unwrap().expect("it was pulled");
+    assert!(
+        facts.repo_digests.iter().any(|known| known.ends_with(&digest)),
+        "{digest}: {:?}",
+        facts.repo_digests
+    );
+}
+
+pub(super) async fn a_missing_tag_is_said_so<E: Engine>(world: &World<E>) {
+    for name in ["busybox:nope", "never-pushed:1"] {
+        let reference = format!("{}/job/{name}", world.registry);
+        let error = world.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap_err();
+        assert!(matches!(error, EngineError::NotFound { .. }), "{error:?}");
+        let words = error.words();
+        assert!(words.contains("not found") && words.contains(name), "{words}");
+    }
+}
+
+pub(super) async fn a_missing_platform_is_said_so<E: Engine>(world: &World<E>) {
+    let reference = world.image("foreign-only");
+    let error = world.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, EngineError::Refused { status: 0, .. }), "{error:?}");
+    assert!(error.words().contains("no matching manifest for linux/"), "{error:?}");
+}

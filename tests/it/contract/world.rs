@@ -1,0 +1,335 @@
+//! An engine to hold to the contract, and what is known of its backstage.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bollard::query_parameters::InspectContainerOptions;
+use futures_util::{FutureExt, StreamExt};
+use hearth::engine::fake::{Behaviour, Fake, FakeImage};
+use hearth::engine::{
+    ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, Output, PullRequest, Removal,
+};
+use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpec, NetworkUse, VolumeSpec};
+use hearth::settings::Limits;
+
+use crate::support::{self, Parts};
+
+const LABEL: &str = "hearth.contract";
+/// How long the slowest thing that shall happen may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What only the engine's own side knows.
+enum Backstage {
+    Fake(Fake),
+    Real(bollard::Docker),
+}
+
+/// An engine, and names that nobody else uses on it.
+pub(super) struct World<E> {
+    /// The engine.
+    pub(super) engine: E,
+    /// The registry's address.
+    pub(super) registry: String,
+    run: String,
+    backstage: Backstage,
+}
+
+fn run() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("hearth-contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes a world on the fake engine, whose registry has what the real one has.
+pub(super) fn fake() -> World<Fake> {
+    let fake = Fake::new();
+    let registry = "127.0.0.1:5501".to_owned();
+    let web = |seed| FakeImage::new(seed).listens(80, Duration::ZERO);
+    for (name, image) in [
+        ("busybox", FakeImage::new("busybox")),
+        ("volume", FakeImage::new("volume").volume("/data")),
+        ("web-healthy", web("web-healthy").health(Duration::from_secs(1), Health::Healthy)),
+        ("web-unhealthy", web("web-unhealthy").health(Duration::from_secs(1), Health::Unhealthy)),
+    ] {
+        fake.publish(&format!("{registry}/job/{name}:1"), image);
+    }
+    let only = format!("{registry}/job/foreign-only:1");
+    fake.publish(&only, FakeImage::new("foreign-only"));
+    fake.trouble(&only, hearth::engine::fake::Trouble::NoPlatform, usize::MAX);
+    World { engine: fake.clone(), registry, run: run(), backstage: Backstage::Fake(fake) }
+}
+
+/// Makes a world on the real engine; `None`, after saying so, if it is missing.
+pub(super) async fn real() -> Option<World<Docker>> {
+    let parts = Parts::find()?;
+    let docker = parts.docker();
+    if let Err(error) = docker.version().await {
+        support::skip(&error.to_string());
+        return None;
+    }
+    let raw = match parts.endpoint.strip_prefix("unix://") {
+        Some(path) => bollard::Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION),
+        None => bollard::Docker::connect_with_http(&parts.endpoint, 60, bollard::API_DEFAULT_VERSION),
+    };
+    let raw = raw.expect("the endpoint is one");
+    Some(World { engine: docker, registry: parts.registry, run: run(), backstage: Backstage::Real(raw) })
+}
+
+impl<E: Engine> World<E> {
+    /// Holds the engine to a clause, and empties the world also if it fails.
+    pub(super) async fn hold(&self, clause: impl Future<Output = ()>) {
+        let result = AssertUnwindSafe(clause).catch_unwind().await;
+        let left = self.empty().await;
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+        assert_eq!(left, Vec::<String>::new(), "left behind");
+    }
+
+    async fn empty(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let mut note = |what: &str, result| match result {
+            Ok(Removal::Removed | Removal::Gone) => {}
+            other => left.push(format!("{what}: {other:?}")),
+        };
+        for container in self.engine.containers_labelled(LABEL, &self.run).await.unwrap_or_default() {
+            note(&container.name, self.engine.remove_container(&container.id).await);
+        }
+        for network in self.engine.networks_labelled(LABEL, &self.run).await.unwrap_or_default() {
+            note(&network, self.engine.remove_network(&network).await);
+        }
+        for volume in self.engine.volumes_labelled(LABEL, &self.run).await.unwrap_or_default() {
+            note(&volume, self.engine.remove_volume(&volume).await);
+        }
+        left
+    }
+
+    /// Returns a name of this world.
+    pub(super) fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.run)
+    }
+
+    /// Returns the label of everything in this world.
+    pub(super) fn label(&self) -> (&str, &str) {
+        (LABEL, &self.run)
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(LABEL.to_owned(), self.run.clone())])
+    }
+
+    /// Returns the command for a shell script, and tells the fake what it does.
+    pub(super) fn program(&self, script: &str, behaviour: Behaviour) -> Vec<String> {
+        if let Backstage::Fake(fake) = &self.backstage {
+            fake.command(&["sh", "-c", script], behaviour);
+        }
+        ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    /// Returns a command that stays until it is killed; TERM does nothing to it as PID 1.
+    pub(super) fn stays(&self) -> Vec<String> {
+        self.program("exec sleep 1000", Behaviour::new().forever())
+    }
+
+    /// Returns the engine's time in seconds after the epoch.
+    pub(super) fn now(&self) -> i64 {
+        match &self.backstage {
+            Backstage::Fake(fake) => fake.now(),
+            Backstage::Real(_) => support::now(),
+        }
+    }
+
+    /// Returns the names of a container's volumes that were asked for by its image alone.
+    pub(super) async fn anonymous_volumes(&self, container: &str) -> Vec<String> {
+        match &self.backstage {
+            Backstage::Fake(fake) => fake.anonymous_volumes(container),
+            Backstage::Real(raw) => {
+                let found = raw.inspect_container(container, None::<InspectContainerOptions>).await.unwrap();
+                found.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect()
+            }
+        }
+    }
+
+    /// Tells whether a volume exists.
+    pub(super) async fn has_volume(&self, name: &str) -> bool {
+        match &self.backstage {
+            Backstage::Fake(fake) => fake.volumes().iter().any(|volume| volume == name),
+            Backstage::Real(raw) => raw.inspect_volume(name).await.is_ok(),
+        }
+    }
+
+    /// Returns the name of an image of the registry.
+    pub(super) fn image(&self, name: &str) -> String {
+        format!("{}/job/{name}:1", self.registry)
+    }
+
+    /// Sees to it that an image is on the host; returns its name.
+    pub(super) async fn image_here(&self, name: &str) -> String {
+        let reference = self.image(name);
+        if self.engine.image(&reference).await.unwrap().is_none() {
+            self.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap();
+        }
+        reference
+    }
+
+    /// Makes a network's spec.
+    pub(super) fn network(&self, what: &str) -> NetworkSpec {
+        NetworkSpec { name: self.name(what), ipv6: false, mtu: None, labels: self.labels() }
+    }
+
+    /// Makes a volume's spec.
+    pub(super) fn volume(&self, what: &str) -> VolumeSpec {
+        VolumeSpec { name: self.name(what), kept: false, labels: self.labels() }
+    }
+
+    /// Makes a container's spec: busybox, no network, no init.
+    pub(super) async fn spec(&self, what: &str, command: Vec<String>) -> ContainerSpec {
+        ContainerSpec {
+            name: self.name(what),
+            image: self.image_here("busybox").await,
+            platform: String::new(),
+            entrypoint: None,
+            command: Some(command),
+            user: String::new(),
+            env: Vec::new(),
+            working_dir: None,
+            hostname: String::new(),
+            open_stdin: false,
+            mounts: Vec::new(),
+            tmpfs: BTreeMap::new(),
+            network: NetworkUse::Mode("none".to_owned()),
+            extra_hosts: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            init: false,
+            privileged: false,
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            security_opt: Vec::new(),
+            userns_mode: String::new(),
+            runtime: String::new(),
+            limits: Limits::default(),
+            shm_size: None,
+            ulimit: BTreeMap::new(),
+            devices: Vec::new(),
+            device_cgroup_rules: Vec::new(),
+            group_add: Vec::new(),
+            log: LogSpec { driver: "local".to_owned(), options: BTreeMap::new() },
+            labels: self.labels(),
+        }
+    }
+
+    /// Creates a container; returns its name.
+    pub(super) async fn create(&self, spec: &ContainerSpec) -> String {
+        made(self.engine.create_container(spec).await.unwrap());
+        spec.name.clone()
+    }
+
+    /// Creates and starts a container; returns its name.
+    pub(super) async fn start(&self, spec: &ContainerSpec) -> String {
+        let name = self.create(spec).await;
+        self.engine.start_container(&name).await.unwrap();
+        name
+    }
+
+    /// Creates and starts a container that stays; returns its name.
+    pub(super) async fn home(&self) -> String {
+        self.start(&self.spec("home", self.stays()).await).await
+    }
+
+    /// Returns the state of a container that exists.
+    pub(super) async fn state(&self, name: &str) -> ContainerState {
+        self.engine.container(name).await.unwrap().expect("the container exists")
+    }
+
+    /// Waits for the end of a container's main process.
+    pub(super) async fn ended(&self, name: &str) -> ContainerState {
+        self.until(async || Some(self.state(name).await).filter(|state| !state.running)).await
+    }
+
+    /// Starts an exec.
+    pub(super) async fn exec(&self, container: &str, command: Vec<String>, stdin: bool) -> ExecRunning {
+        self.engine.exec(container, &exec(command, stdin)).await.unwrap()
+    }
+
+    /// Waits until an exec's state says that it ended; returns its code.
+    pub(super) async fn code(&self, id: &str) -> Option<i64> {
+        let state = async || Some(self.engine.exec_state(id).await.unwrap()).filter(|state| !state.running);
+        self.until(state).await.exit_code
+    }
+
+    /// Asks again and again until there is an answer.
+    pub(super) async fn until<T>(&self, ask: impl AsyncFn() -> Option<T>) -> T {
+        patiently(async {
+            loop {
+                if let Some(answer) = ask().await {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+    }
+}
+
+/// Waits for something, but not for ever.
+pub(super) async fn patiently<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
+}
+
+/// Makes an exec's spec.
+pub(super) fn exec(command: Vec<String>, stdin: bool) -> ExecSpec {
+    ExecSpec { command, user: String::new(), env: Vec::new(), stdin }
+}
+
+/// Makes an anonymous pull.
+pub(super) fn pull(reference: &str) -> PullRequest {
+    PullRequest { reference: reference.to_owned(), platform: String::new(), login: None }
+}
+
+/// Makes a mount of a volume.
+pub(super) fn mount(volume: &str, target: &str) -> MountSpec {
+    MountSpec { source: volume.to_owned(), target: target.to_owned(), options: String::new() }
+}
+
+/// Returns what was made.
+pub(super) fn made(creation: Creation) -> Created {
+    match creation {
+        Creation::Made(made) => made,
+        other => panic!("it was not made: {other:?}"),
+    }
+}
+
+/// Reads a stream to its end: stdout and stderr.
+pub(super) async fn read(mut output: Output) -> (Vec<u8>, Vec<u8>) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    patiently(async {
+        while let Some(chunk) = output.next().await {
+            let chunk = chunk.unwrap();
+            if chunk.stderr { &mut err } else { &mut out }.extend_from_slice(&chunk.bytes);
+        }
+    })
+    .await;
+    (out, err)
+}
+
+/// Reads a stream to its end, as text.
+pub(super) async fn text(output: Output) -> String {
+    let (out, err) = read(output).await;
+    String::from_utf8([out, err].concat()).unwrap()
+}
+
+/// Reads from a stream until so many bytes of stdout are there.
+pub(super) async fn read_some(output: &mut Output, bytes: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    patiently(async {
+        while out.len() < bytes {
+            let chunk = output.next().await.expect("the stream goes on").unwrap();
+            out.extend_from_slice(&chunk.bytes);
+        }
+    })
+    .await;
+    out
+}

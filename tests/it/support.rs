@@ -1,0 +1,52 @@
+//! What all outer tests share: the machine's parts, and how to say that one is missing.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests find the machine's parts by the environment and the clock"
+)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use hearth::engine::{Docker, endpoint};
+
+static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Says loudly that a test is skipped, and counts it. The line goes around the harness's capture.
+pub(crate) fn skip(reason: &str) {
+    use std::io::Write as _;
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED: {test}: {reason} ({count} so far)");
+}
+
+/// The machine's real parts.
+pub(crate) struct Parts {
+    /// Where the engine is.
+    pub(crate) endpoint: String,
+    /// The open registry's address.
+    pub(crate) registry: String,
+}
+
+impl Parts {
+    /// Finds the parts; `None`, after saying so, if they are missing.
+    pub(crate) fn find() -> Option<Self> {
+        let Ok(registry) = std::env::var("HEARTH_TEST_REGISTRY") else {
+            skip("HEARTH_TEST_REGISTRY names no registry");
+            return None;
+        };
+        let host = std::env::var("DOCKER_HOST").ok();
+        Some(Self { endpoint: endpoint(None, host.as_deref()), registry })
+    }
+
+    /// Makes a client for the engine.
+    pub(crate) fn docker(&self) -> Docker {
+        Docker::new(&self.endpoint, Duration::from_secs(60), None).expect("the endpoint is one")
+    }
+}
+
+/// Returns the time in seconds after the epoch.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or_default()
+}
