@@ -1,1 +1,0 @@
-//! Tests of what only the fake can do.
