@@ -10,6 +10,7 @@ mod execs;
 mod ground;
 mod images;
 mod logs;
+mod scripts;
 mod world;
 
 /// Makes two tests of each clause: one on the fake engine, one on the real one.
@@ -96,4 +97,10 @@ clauses! {
         logs_may_bear_times,
         logs_follow_to_the_end,
         logs_of_a_gone_container_are_not_found;
+    scripts:
+        a_stage_leaves_its_scripts_code,
+        a_stage_ends_what_it_left,
+        a_stage_is_stopped,
+        a_helper_readies_sweeps_and_goes,
+        a_shell_takes_the_handover_and_stays;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::{FutureExt, StreamExt};
-use hearth::engine::fake::{Behaviour, Fake, FakeImage};
+use hearth::engine::fake::{Behaviour, Fake, FakeImage, Place, Run};
 use hearth::engine::{
     ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, Output, PullRequest, Removal,
 };
@@ -126,6 +126,14 @@ impl<E: Engine> World<E> {
             fake.command(&["sh", "-c", script], behaviour);
         }
         ["sh", "-c", script].map(str::to_owned).to_vec()
+    }
+
+    /// Tells the fake what a script does that comes on stdin.
+    pub(super) fn answer(&self, place: Place, script: &'static str, behaviour: Behaviour) {
+        if let Backstage::Fake(fake) = &self.backstage {
+            let says = move |run: &Run<'_>| run.place == place && run.stdin == script.as_bytes();
+            fake.program(move |run| says(run).then(|| behaviour.clone()));
+        }
     }
 
     /// Returns a command that stays until it is killed; TERM does nothing to it as PID 1.
