@@ -186,7 +186,11 @@ impl Life {
     /// A stage's wrapper: the script, and then an end to what it left behind.
     async fn stage(&self, ready: &str, memory: &str, command: &Command) -> End {
         if !ready.is_empty() {
-            self.fake.until(|state| state.has_file(&self.container, ready)).await;
+            let waits = Behaviour::new().await_file(ready);
+            match self.play(waits).await {
+                End::Through => {}
+                end => return end,
+            }
         }
         let script = self.stdin.read_all().await;
         let behaviour = self.program(Place::Stage, command, &script).unwrap_or_default();

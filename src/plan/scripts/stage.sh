@@ -2,7 +2,8 @@
 # $1 ready file to wait for, $2 name of the state an ENTRYPOINT handed over, $3 memory limit for people, $4 umask
 hearth_ready=$1 hearth_state=$2 hearth_limit=$3 hearth_umask=$4
 if [ -n "$hearth_ready" ]; then
-  while [ ! -e "$hearth_ready" ]; do sleep 0.02 2>/dev/null || sleep 1; done
+  # A sleep that a signal ended was ended by stop.sh.
+  while [ ! -e "$hearth_ready" ]; do sleep 0.02 2>/dev/null || { [ $? -gt 128 ] && exit 143; sleep 1; }; done
 fi
 if [ -n "$hearth_state" ]; then
   for hearth_dir in /dev/shm /tmp /var/tmp "$HOME" .; do

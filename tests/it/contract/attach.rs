@@ -6,7 +6,8 @@ use hearth::engine::Engine;
 use hearth::engine::fake::Behaviour;
 use tokio::io::AsyncWriteExt;
 
-use super::world::{World, read, read_some, text};
+use super::streams::{read, read_some, text};
+use super::world::World;
 
 /// Nothing of the output is lost, and stdin reaches the process also if it was written before the start.
 pub(super) async fn attached_before_start_sees_all<E: Engine>(world: &World<E>) {

@@ -6,7 +6,8 @@ use hearth::engine::fake::Behaviour;
 use hearth::engine::{Engine, EngineError, Removal};
 use tokio::io::AsyncWriteExt;
 
-use super::world::{World, exec, read, read_some, text};
+use super::streams::{read, read_some, text};
+use super::world::{World, exec};
 
 pub(super) async fn an_exec_needs_a_running_container<E: Engine>(world: &World<E>) {
     let command = world.program("exit 0", Behaviour::new());

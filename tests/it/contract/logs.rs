@@ -6,7 +6,8 @@ use futures_util::StreamExt;
 use hearth::engine::fake::Behaviour;
 use hearth::engine::{Engine, EngineError, LogsRequest};
 
-use super::world::{World, read, read_some, text};
+use super::streams::{read, read_some, text};
+use super::world::World;
 
 /// A container that printed two lines, rested for three seconds, and printed a third and half a fourth.
 async fn talker<E: Engine>(world: &World<E>) -> String {

@@ -11,6 +11,7 @@ mod ground;
 mod images;
 mod logs;
 mod scripts;
+mod streams;
 mod world;
 
 /// Makes two tests of each clause: one on the fake engine, one on the real one.
@@ -101,6 +102,7 @@ clauses! {
         a_stage_leaves_its_scripts_code,
         a_stage_ends_what_it_left,
         a_stage_is_stopped,
+        a_stage_that_waits_for_the_helper_is_stopped,
         a_helper_readies_sweeps_and_goes,
         a_shell_takes_the_handover_and_stays;
 }

@@ -8,7 +8,8 @@ use hearth::plan::script::{self, READY_FILE, StageOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use super::world::{World, mount, read_some, text};
+use super::streams::{read_some, text};
+use super::world::{World, mount};
 
 /// Begins a stage, and tells the fake what its script does.
 async fn stage<E: Engine>(
@@ -74,6 +75,17 @@ pub(super) async fn a_stage_is_stopped<E: Engine>(world: &World<E>) {
         assert_eq!(world.code(&running.id).await, Some(code), "{script}");
         assert!(world.state(&home).await.running);
     }
+}
+
+pub(super) async fn a_stage_that_waits_for_the_helper_is_stopped<E: Engine>(world: &World<E>) {
+    let home = idle(world).await;
+    let options = StageOptions { ready_file: READY_FILE.to_owned(), ..StageOptions::default() };
+    let running = stage(world, &home, &options, "echo never\n", Behaviour::new().out("never\n")).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let stop = world.exec(&home, script::stop(10), false).await;
+    assert_eq!(world.code(&stop.id).await, Some(0));
+    assert_eq!(text(running.output).await, "");
+    assert_eq!(world.code(&running.id).await, Some(143));
 }
 
 pub(super) async fn a_helper_readies_sweeps_and_goes<E: Engine>(world: &World<E>) {

@@ -7,19 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bollard::query_parameters::InspectContainerOptions;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use hearth::engine::fake::{Behaviour, Fake, FakeImage, Place, Run};
 use hearth::engine::{
-    ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, Output, PullRequest, Removal,
+    ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, PullRequest, Removal,
 };
 use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpec, NetworkUse, VolumeSpec};
 use hearth::settings::Limits;
 
+use super::streams::patiently;
 use crate::support::{self, Parts};
 
 const LABEL: &str = "hearth.contract";
-/// How long the slowest thing that shall happen may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What only the engine's own side knows.
 enum Backstage {
@@ -282,11 +281,6 @@ impl<E: Engine> World<E> {
     }
 }
 
-/// Waits for something, but not for ever.
-pub(super) async fn patiently<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it happens in time")
-}
-
 /// Makes an exec's spec.
 pub(super) fn exec(command: Vec<String>, stdin: bool) -> ExecSpec {
     ExecSpec { command, user: String::new(), env: Vec::new(), stdin }
@@ -308,36 +302,4 @@ pub(super) fn made(creation: Creation) -> Created {
         Creation::Made(made) => made,
         other => panic!("it was not made: {other:?}"),
     }
-}
-
-/// Reads a stream to its end: stdout and stderr.
-pub(super) async fn read(mut output: Output) -> (Vec<u8>, Vec<u8>) {
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    patiently(async {
-        while let Some(chunk) = output.next().await {
-            let chunk = chunk.unwrap();
-            if chunk.stderr { &mut err } else { &mut out }.extend_from_slice(&chunk.bytes);
-        }
-    })
-    .await;
-    (out, err)
-}
-
-/// Reads a stream to its end, as text.
-pub(super) async fn text(output: Output) -> String {
-    let (out, err) = read(output).await;
-    String::from_utf8([out, err].concat()).unwrap()
-}
-
-/// Reads from a stream until so many bytes of stdout are there.
-pub(super) async fn read_some(output: &mut Output, bytes: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    patiently(async {
-        while out.len() < bytes {
-            let chunk = output.next().await.expect("the stream goes on").unwrap();
-            out.extend_from_slice(&chunk.bytes);
-        }
-    })
-    .await;
-    out
 }
