@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::behaviour::Behaviour;
 use crate::engine::Health;
-use crate::image::{ImageFacts, ImageRef};
+use crate::image::{ImageFacts, ImageRef, Platform};
 
 /// Why no container of an image starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) struct BadStart {
 pub struct FakeImage {
     pub(super) facts: ImageFacts,
     pub(super) layers: Vec<(String, u64)>,
+    /// The platforms of the index that it is behind; empty: it stands alone.
+    pub(super) index: Vec<Platform>,
     pub(super) volumes: Vec<String>,
     pub(super) entry: Behaviour,
     pub(super) command: Behaviour,
@@ -51,6 +53,7 @@ impl FakeImage {
                 ..ImageFacts::default()
             },
             layers: vec![(format!("layer-{seed}"), 1 << 20)],
+            index: Vec::new(),
             volumes: Vec::new(),
             entry: Behaviour::new(),
             command: Behaviour::new().forever(),
@@ -98,6 +101,29 @@ impl FakeImage {
     pub fn architecture(mut self, architecture: &str) -> Self {
         self.facts.architecture = architecture.to_owned();
         self
+    }
+
+    /// Puts it behind an index that has these platforms, such as `linux/arm64`; pulls for others fail.
+    pub fn index_of(mut self, platforms: &[&str]) -> Self {
+        self.index = platforms.iter().filter_map(|text| text.parse().ok()).collect();
+        self
+    }
+
+    /// Returns what a pull for a platform gets; otherwise the platform again.
+    pub(super) fn for_platform(mut self, wanted: Platform) -> Result<Self, Platform> {
+        if self.index.is_empty() {
+            return Ok(self);
+        }
+        let suits = |has: &Platform| {
+            let same = has.os == wanted.os && has.architecture == wanted.architecture;
+            same && (wanted.variant.is_none() || has.variant == wanted.variant)
+        };
+        let Some(found) = self.index.iter().find(|has| suits(has)).cloned() else { return Err(wanted) };
+        self.facts.id = digest(&format!("{} {found}", self.facts.id));
+        self.facts.os = found.os;
+        self.facts.architecture = found.architecture;
+        self.facts.variant = found.variant.unwrap_or_default();
+        Ok(self)
     }
 
     /// Declares a VOLUME.

@@ -11,6 +11,8 @@ pub(super) enum Known {
     Probe,
     /// The helper's main process.
     Helper { builds: String, ready: String, need_runner: bool, open: Vec<String> },
+    /// Prints whom the ENTRYPOINT handed over to.
+    Identity { state: String },
     /// A stage's wrapper.
     Stage { ready: String, memory: String },
     /// Ends the running stage.
@@ -42,6 +44,8 @@ impl Known {
             Some(Self::Helper { builds: word(0), ready: word(1), need_runner: word(2) == "1", open })
         } else if is(script::stage(&script::StageOptions::default())) {
             Some(Self::Stage { ready: word(0), memory: word(2) })
+        } else if is(script::identity("")) {
+            Some(Self::Identity { state: argv.get(3).cloned().unwrap_or_default() })
         } else if is(script::stop(0)) {
             Some(Self::Stop { tenths: number(0) })
         } else if is(script::wait(0, &[])) {
@@ -102,6 +106,7 @@ mod tests {
                 },
             ),
             (script::stage(&stage), Known::Stage { ready: "/r".into(), memory: "1 GiB".into() }),
+            (script::identity(".s"), Known::Identity { state: ".s".into() }),
             (script::stop(100), Known::Stop { tenths: 100 }),
             (wait, Known::Wait { seconds: 9, services: vec![("1".into(), "db".into(), vec![5432, 80])] }),
         ] {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::Fake;
 use super::image::{FakeImage, HostImage, by_digest, same_repository};
 use crate::engine::{EngineError, PullEvent, PullRequest};
-use crate::image::ImageRef;
+use crate::image::{ImageRef, Platform};
 
 /// What goes wrong with a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,6 @@ pub enum Trouble {
     NoSpace,
     /// Nothing more comes in the middle of a layer.
     Stall,
-    /// The image is there, but not for this platform.
-    NoPlatform,
 }
 
 /// An image in a registry.
@@ -94,6 +92,12 @@ impl Registries {
         }
     }
 
+    /// Answers which platforms an image has.
+    pub(super) fn platforms(&mut self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
+        let (image, _) = self.manifest(request)?;
+        Ok(if image.index.is_empty() { vec![image.facts.platform()] } else { image.index })
+    }
+
     /// Answers for the manifest: the image, and the trouble that comes after it.
     fn manifest(&mut self, request: &PullRequest) -> Result<(FakeImage, Option<Trouble>), EngineError> {
         let reference = &request.reference;
@@ -153,18 +157,30 @@ impl Fake {
         request: &PullRequest,
         on_event: &mut dyn FnMut(PullEvent),
     ) -> Result<(), EngineError> {
-        let (image, trouble) = self.look(|state| state.registries.manifest(request))?;
+        let (image, trouble, native) = self.look(|state| {
+            let native = Platform::new(&state.version.os, &state.version.arch, "");
+            state.registries.manifest(request).map(|(image, trouble)| (image, trouble, native))
+        })?;
         on_event(PullEvent::Other);
+        let image = image.for_platform(request.platform.parse().unwrap_or(native)).map_err(|wanted| {
+            refused(0, format!("no matching manifest for {wanted} in the manifest list entries"))
+        })?;
         if let Some(trouble) = trouble {
             return self.fetch_in_vain(&image, trouble, on_event).await;
         }
-        let mut progress = self.look(|state| match state.registries.running.get(&request.reference) {
+        let transfer_name = format!("{} {}", request.reference, request.platform);
+        let mut progress = self.look(|state| match state.registries.running.get(&transfer_name) {
             Some(running) => running.subscribe(),
             None => {
                 let (sender, progress) = watch::channel(Progress::default());
                 let sender = Arc::new(sender);
-                state.registries.running.insert(request.reference.clone(), Arc::clone(&sender));
-                tokio::spawn(transfer(self.clone(), request.reference.clone(), image, sender));
+                state.registries.running.insert(transfer_name.clone(), Arc::clone(&sender));
+                let work = transfer(self.clone(), request.reference.clone(), image, sender);
+                let fake = self.clone();
+                tokio::spawn(async move {
+                    work.await;
+                    fake.look(|state| state.registries.running.remove(&transfer_name));
+                });
                 progress
             }
         });
@@ -192,10 +208,6 @@ impl Fake {
         trouble: Trouble,
         on_event: &mut dyn FnMut(PullEvent),
     ) -> Result<(), EngineError> {
-        if trouble == Trouble::NoPlatform {
-            let message = "no matching manifest for linux/amd64 in the manifest list entries".to_owned();
-            return Err(refused(0, message));
-        }
         let Some((layer, total)) = image.layers.first().cloned() else { return Ok(()) };
         on_event(PullEvent::Waiting(layer.clone()));
         on_event(PullEvent::Downloading { layer: layer.clone(), done: total / 2, total });
@@ -236,7 +248,6 @@ async fn transfer(fake: Fake, reference: String, image: FakeImage, progress: Arc
         () = progress.closed() => {}
         () = fake.down() => {}
     }
-    fake.look(|state| state.registries.running.remove(&reference));
 }
 
 async fn fetch_layer(fake: &Fake, layer: &str, total: u64, progress: &watch::Sender<Progress>) {

@@ -117,6 +117,7 @@ impl Life {
             known => match (self.program(Place::Exec, command, b""), known) {
                 (Some(behaviour), _) => self.play(behaviour).await,
                 (None, Some(Known::Stop { tenths })) => self.stop(tenths).await,
+                (None, Some(Known::Identity { state })) => self.identity(&state).await,
                 (None, Some(Known::Wait { seconds, services })) => self.wait(seconds, services).await,
                 (None, Some(Known::Idle)) => self.play(Behaviour::new().forever()).await,
                 (None, _) if !command.argv.first().is_some_and(|word| is_shell(word)) => {
@@ -158,6 +159,16 @@ impl Life {
             Some(behaviour) => self.play(behaviour).await,
             None => End::Through,
         }
+    }
+
+    async fn identity(&self, state: &str) -> End {
+        let file = format!("/dev/shm/{state}");
+        let known = self.fake.look(|state| {
+            let container = state.container(&self.container)?;
+            container.files.contains(&file).then(|| container.image.identity.clone())
+        });
+        self.sink.write(false, format!("{}\n", known.unwrap_or_default()).into()).await;
+        End::Code(0)
     }
 
     async fn until_term(&self) {

@@ -8,7 +8,7 @@ use crate::engine::{
     Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineVersion, ExecRunning,
     ExecState, LogsRequest, Output, PullEvent, PullRequest, Removal,
 };
-use crate::image::ImageFacts;
+use crate::image::{ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, Labels, NetworkSpec, VolumeSpec};
 
 fn has(labels: &Labels, label: &str, value: &str) -> bool {
@@ -59,6 +59,14 @@ impl Engine for Fake {
     ) -> Result<(), EngineError> {
         self.answer(Call::Pull, &request.reference, |_| Ok(())).await?;
         self.fetch(request, on_event).await
+    }
+
+    async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
+        let own = request.clone();
+        self.answer(Call::Platforms, &request.reference, move |fake| {
+            fake.look(|state| state.registries.platforms(&own))
+        })
+        .await
     }
 
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {

@@ -74,3 +74,13 @@ pub(super) async fn a_missing_platform_is_said_so<E: Engine>(world: &World<E>) {
     assert!(matches!(error, EngineError::Refused { status: 0, .. }), "{error:?}");
     assert!(error.words().contains("no matching manifest for linux/"), "{error:?}");
 }
+
+pub(super) async fn a_registrys_platforms_are_told<E: Engine>(world: &World<E>) {
+    for (name, least) in [("multi", 2), ("busybox", 1)] {
+        let has = world.engine.platforms(&pull(&world.image(name))).await.unwrap();
+        assert!(has.len() >= least && has.iter().all(|p| p.is_known() && p.os == "linux"), "{name}: {has:?}");
+    }
+    let missing = format!("{}/job/never-pushed:1", world.registry);
+    let error = world.engine.platforms(&pull(&missing)).await.unwrap_err();
+    assert!(matches!(error, EngineError::NotFound { .. }), "{error:?}");
+}

@@ -48,7 +48,8 @@ clauses! {
         an_image_is_found_by_tag_digest_and_id,
         a_pull_tells_the_digest,
         a_missing_tag_is_said_so,
-        a_missing_platform_is_said_so;
+        a_missing_platform_is_said_so,
+        a_registrys_platforms_are_told;
     ground:
         a_network_is_made_once_and_goes_once,
         a_network_in_use_stays,

@@ -136,6 +136,8 @@ pub(super) async fn a_shell_takes_the_handover_and_stays<E: Engine>(world: &Worl
     drop(attached);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(world.state(&name).await.running);
+    let asked = world.exec(&name, script::identity("hearth-state"), false).await;
+    assert!(text(asked.output).await.starts_with("0 0 "));
     let behaviour = Behaviour::new().if_file("/dev/shm/hearth-state", Behaviour::new()).exit(1);
     let options = StageOptions { state: "hearth-state".to_owned(), ..StageOptions::default() };
     let running = stage(world, &name, &options, "test -r /dev/shm/hearth-state || exit 1\n", behaviour).await;

@@ -54,9 +54,10 @@ pub(super) fn fake() -> World<Fake> {
     ] {
         fake.publish(&format!("{registry}/job/{name}:1"), image);
     }
-    let only = format!("{registry}/job/foreign-only:1");
-    fake.publish(&only, FakeImage::new("foreign-only"));
-    fake.trouble(&only, hearth::engine::fake::Trouble::NoPlatform, usize::MAX);
+    let multi = FakeImage::new("multi").index_of(&["linux/amd64", "linux/arm64", "linux/arm/v7"]);
+    fake.publish(&format!("{registry}/job/multi:1"), multi);
+    let only = FakeImage::new("foreign-only").index_of(&["linux/arm64"]);
+    fake.publish(&format!("{registry}/job/foreign-only:1"), only);
     World { engine: fake.clone(), registry, run: run(), backstage: Backstage::Fake(fake) }
 }
 

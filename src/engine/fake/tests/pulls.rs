@@ -137,3 +137,18 @@ async fn a_moved_tag_is_another_image() {
     assert_ne!(old.id, new.id);
     assert_eq!(fake.image(&old.repo_digests[0]).await.unwrap().map(|i| i.id), Some(old.id));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_index_gives_each_platform_its_image() {
+    let fake = slow();
+    fake.publish(NAME, FakeImage::new("app").index_of(&["linux/amd64", "linux/arm/v7"]));
+    for (platform, has) in [("", "linux/amd64"), ("linux/arm/v7", "linux/arm/v7")] {
+        let request = PullRequest { platform: platform.to_owned(), ..request() };
+        fake.pull(&request, &mut |_| {}).await.unwrap();
+        assert_eq!(fake.image(NAME).await.unwrap().unwrap().platform().to_string(), has);
+    }
+    let request = PullRequest { platform: "linux/s390x".to_owned(), ..request() };
+    let error = fake.pull(&request, &mut |_| {}).await.unwrap_err();
+    assert_eq!(error.words(), "no matching manifest for linux/s390x in the manifest list entries");
+    assert_eq!(fake.platforms(&request).await.unwrap().len(), 2);
+}
