@@ -164,7 +164,11 @@ fn read(text: &str) -> Result<Kind, String> {
         return Err(format!("it is too long: {} bytes, at most {MAX_NAME} are allowed", text.len()));
     }
     if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic()) {
-        let what = if bad.is_whitespace() { "spaces" } else { "characters outside ASCII" };
+        let what = match bad {
+            _ if bad.is_whitespace() => "spaces and line ends",
+            _ if bad.is_control() => "control characters",
+            _ => "characters outside ASCII",
+        };
         return Err(format!("{what} are not allowed"));
     }
     if text.contains('$') {

@@ -102,7 +102,7 @@ fn wish(
 ) -> Result<ImageWish, Failure> {
     let reference: ImageRef = name.parse().map_err(|bad| {
         Failure::job(format!("{purpose}: {bad}"))
-            .hint("variables in image: that are not set expand to nothing")
+            .hint("variables in a name that are not set expand to nothing")
     })?;
     let policies =
         decide_policies(&request.pull_policy, &settings.pull_policy, &settings.allowed_pull_policies)?;
