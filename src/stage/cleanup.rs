@@ -48,10 +48,14 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
     let temporary = temporary_volumes(begun);
     let (network_removed, volumes_removed) = join(
         async {
-            if settings.job.network_mode.is_empty() {
-                remove_network(engine, &network).await
-            } else {
-                Ok(true)
+            if !settings.job.network_mode.is_empty() {
+                return Ok(true);
+            }
+            match engine.remove_network(&network).await? {
+                Removal::Removed => Ok(true),
+                // It may still be being made.
+                Removal::Gone => Ok(false),
+                Removal::InUse => remove_network(engine, &network).await,
             }
         },
         join_all(temporary.iter().map(|name| remove_volume(engine, name))),

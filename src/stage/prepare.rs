@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use futures_util::future::{join_all, try_join, try_join_all, try_join3};
+use futures_util::future::{join, join_all, join3};
 
 use super::apply::{self, NotMade};
 use super::begin::Begun;
@@ -40,7 +40,9 @@ pub async fn run<E: Engine>(
 
     let logins = Logins::read(job, operator_dir, log);
     let fetcher = Fetcher { engine, job, settings, native: &native, logins: &logins, log };
-    let (images, network, _) = try_join3(
+    // A create that is under way is waited for even where the job already failed: the engine would finish it after
+    // cleanup has looked.
+    let (images, network, volumes) = join3(
         resolve_all(&fetcher, &wishes),
         async {
             match &ground.network {
@@ -48,9 +50,11 @@ pub async fn run<E: Engine>(
                 None => Ok(String::new()),
             }
         },
-        try_join_all(ground.volumes.iter().map(|volume| apply::volume(engine, volume))),
+        all(ground.volumes.iter().map(|volume| apply::volume(engine, volume))),
     )
-    .await?;
+    .await;
+    let (images, network) = (images?, network?);
+    volumes?;
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let mut plan = JobPlan::decide(&context, &wishes, &images)?;
@@ -60,7 +64,7 @@ pub async fn run<E: Engine>(
         services::add_addresses(engine, &mut plan).await?;
         make.jobs_own(&plan).await?;
     } else {
-        try_join(make.services(&plan), make.jobs_own(&plan)).await?;
+        both(make.services(&plan), make.jobs_own(&plan)).await?;
     }
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
     services::wait_until_ready(engine, &plan, &settings.job, log).await?;
@@ -102,13 +106,29 @@ async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Re
     let resolved: BTreeMap<_, Result<ResolvedImage, Failure>> = results.into_iter().collect();
     let find = |wish: &ImageWish| match resolved.get(&key(wish)) {
         Some(result) => result.clone(),
-        None => Err(Failure::system(format!("{} was not looked up", wish.purpose))),
+        None => {
+            Err(Failure::system(format!("{} {} was not looked up", wish.purpose, wish.reference.familiar())))
+        }
     };
     Ok(JobImages {
         build: find(&wishes.build)?,
         helper: find(&wishes.helper)?,
         services: wishes.services.iter().map(|s| find(&s.image)).collect::<Result<_, _>>()?,
     })
+}
+
+/// Waits for all to end; the first failure in their order counts.
+async fn all(parts: impl Iterator<Item = impl Future<Output = Result<(), Failure>>>) -> Result<(), Failure> {
+    join_all(parts).await.into_iter().collect()
+}
+
+/// As [`all`], for two.
+async fn both(
+    one: impl Future<Output = Result<(), Failure>>,
+    other: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let (one, other) = join(one, other).await;
+    one.and(other)
 }
 
 /// Makes and starts containers.
@@ -121,13 +141,12 @@ struct Make<'a, E> {
 
 impl<E: Engine> Make<'_, E> {
     async fn services(&self, plan: &JobPlan) -> Result<(), Failure> {
-        try_join_all(plan.services.iter().zip(&self.wishes.services).map(|(service, wish)| async move {
+        all(plan.services.iter().zip(&self.wishes.services).map(|(service, wish)| async move {
             self.log.line(format!("Starting service {} ...", wish.image.reference.familiar()));
             self.container(&service.container, &wish.image).await?;
             apply::start(self.engine, &service.container).await
         }))
         .await
-        .map(|_| ())
     }
 
     async fn jobs_own(&self, plan: &JobPlan) -> Result<(), Failure> {
@@ -139,7 +158,7 @@ impl<E: Engine> Make<'_, E> {
             self.container(&plan.build, &self.wishes.build).await?;
             if plan.start_build { apply::start(self.engine, &plan.build).await } else { Ok(()) }
         };
-        try_join(helper, build).await.map(|_| ())
+        both(helper, build).await
     }
 
     /// An image that went between look and create is fetched again once.
@@ -155,7 +174,8 @@ impl<E: Engine> Make<'_, E> {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(failure)) => Err(failure),
             Err(NotMade::ImageMissing) => {
-                Err(Failure::system(format!("{} went twice while it was being used", wish.purpose))
+                let name = wish.reference.familiar();
+                Err(Failure::system(format!("{} {name} went twice while it was being used", wish.purpose))
                     .hint("something on this host removes images while jobs start"))
             }
         }
