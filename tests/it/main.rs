@@ -4,6 +4,7 @@
 #[cfg(feature = "fake-engine")]
 #[expect(clippy::unwrap_used, reason = "a clause that does not hold fails")]
 mod contract;
+mod bad_input;
 #[path = "../support/images.rs"]
 mod images;
 mod layers;
@@ -12,4 +13,5 @@ mod pusher;
 mod smoke;
 #[cfg(feature = "fake-engine")]
 mod support;
+mod tools;
 mod world;

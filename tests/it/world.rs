@@ -9,24 +9,24 @@ use std::time::Duration;
 use hearth::runner::{DriverCommand, JobDescription, JobReport, StandIn, Timeouts, Transcript};
 
 /// What `tests/parts/with.sh` tells the tests.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The open registry, such as `127.0.0.1:5501`.
-    pub registry: String,
+    pub(crate) registry: String,
     /// The registry that wants a login.
-    pub private: String,
+    pub(crate) private: String,
     /// The login's name.
-    pub user: String,
+    pub(crate) user: String,
     /// The login's password.
-    pub password: String,
+    pub(crate) password: String,
 }
 
 /// Says loudly that a test was left out.
-pub fn skip(test: &str, reason: &str) {
+pub(crate) fn skip(test: &str, reason: &str) {
     eprintln!("SKIPPED: {test}: {reason}");
 }
 
 /// Finds the parts; `None` (said loudly) where the tests were not started by `make test`.
-pub fn parts(test: &str) -> Option<Parts> {
+pub(crate) fn parts(test: &str) -> Option<Parts> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let parts = (|| {
         Some(Parts {
@@ -45,27 +45,27 @@ pub fn parts(test: &str) -> Option<Parts> {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Returns a number that no other job on this machine has had in this run.
-pub fn unique() -> u64 {
+pub(crate) fn unique() -> u64 {
     u64::from(std::process::id()) * 100_000 + NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One test's world: a directory of its own, settings, and a runner token of its own, so that volumes are its own too.
-pub struct World {
+pub(crate) struct World {
     /// The parts.
-    pub parts: Parts,
+    pub(crate) parts: Parts,
     /// The test's own directory; gone at the end.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The short token that its runner has.
-    pub token: String,
+    pub(crate) token: String,
     /// Environment variables that the runner has besides PATH and HOME.
-    pub env: Vec<(OsString, OsString)>,
+    pub(crate) env: Vec<(OsString, OsString)>,
     /// Further arguments of the driver, such as `--runner NAME`.
-    pub options: Vec<OsString>,
+    pub(crate) options: Vec<OsString>,
 }
 
 impl World {
     /// Makes a world with the usual settings; `None`: the parts are missing.
-    pub fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         let parts = parts(test)?;
         let number = unique();
         let dir = std::env::temp_dir().join(format!("hearth-test-{number}"));
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Writes the settings: the usual ones, then `more` (TOML; keys first go to `[job]`).
-    pub fn settings(&self, more: &str) {
+    pub(crate) fn settings(&self, more: &str) {
         let registry = &self.parts.registry;
         let text = format!(
             "[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
@@ -86,12 +86,12 @@ impl World {
     }
 
     /// Returns the image of that name in the open registry, such as `image("job/busybox")`.
-    pub fn image(&self, name: &str) -> String {
+    pub(crate) fn image(&self, name: &str) -> String {
         format!("{}/{name}:1", self.parts.registry)
     }
 
     /// Describes a job with an image, a number and a runner of its own, and short waits.
-    pub fn job(&self) -> JobDescription {
+    pub(crate) fn job(&self) -> JobDescription {
         let mut job = JobDescription::new(unique()).image(self.image("job/busybox"));
         job.short_token = self.token.clone();
         job.timeouts = Timeouts {
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// Makes the runner that drives the built driver.
-    pub fn runner(&self) -> StandIn {
+    pub(crate) fn runner(&self) -> StandIn {
         let mut options: Vec<OsString> =
             vec!["--config".into(), self.dir.join("config.toml").into_os_string()];
         options.extend(self.options.iter().cloned());
@@ -118,12 +118,12 @@ impl World {
     }
 
     /// Runs a job; nothing of it may be left.
-    pub async fn run(&self, job: &JobDescription) -> Ran {
+    pub(crate) async fn run(&self, job: &JobDescription) -> Ran {
         self.run_with(&self.runner(), job).await
     }
 
     /// Runs a job by a runner that makes trouble; nothing of the job may be left.
-    pub async fn run_with(&self, runner: &StandIn, job: &JobDescription) -> Ran {
+    pub(crate) async fn run_with(&self, runner: &StandIn, job: &JobDescription) -> Ran {
         let mut transcript = Transcript::default();
         let report = runner.run(job, &mut transcript).await;
         let ran = Ran { report, log: transcript.text(), bytes: transcript.log };
@@ -133,7 +133,7 @@ impl World {
     }
 
     /// Lists what exists of a job: containers, networks, temporary volumes, directories of attempts.
-    pub fn left(&self, job: &JobDescription) -> Vec<String> {
+    pub(crate) fn left(&self, job: &JobDescription) -> Vec<String> {
         let key = format!("-job-{}", job.id);
         let mut left: Vec<String> = Vec::new();
         for list in [
@@ -158,47 +158,47 @@ impl Drop for World {
 }
 
 /// A job that was run.
-pub struct Ran {
+pub(crate) struct Ran {
     /// What the stand-in saw.
-    pub report: JobReport,
+    pub(crate) report: JobReport,
     /// The job log as text.
-    pub log: String,
+    pub(crate) log: String,
     /// The job log as it came.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Ran {
     /// Asserts that the job succeeded.
-    pub fn succeeded(&self) -> &Self {
+    pub(crate) fn succeeded(&self) -> &Self {
         assert!(self.report.succeeded(), "{:?}\n{}", self.report.outcome, self.log);
         self
     }
 
     /// Asserts that the log has a text.
-    pub fn says(&self, text: &str) -> &Self {
+    pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(self.log.contains(text), "{text:?} is not in\n{}", self.log);
         self
     }
 
     /// Asserts that the log has no such text.
-    pub fn is_silent_about(&self, text: &str) -> &Self {
+    pub(crate) fn is_silent_about(&self, text: &str) -> &Self {
         assert!(!self.log.contains(text), "{text:?} is in\n{}", self.log);
         self
     }
 }
 
 /// Runs the docker command line, and returns what it prints.
-pub fn docker(args: &[&str]) -> String {
+pub(crate) fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().expect("the docker command line");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Runs a future on a runtime of its own, as the driver does.
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 /// Writes a file of the test's directory.
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("a file of the test");
 }
