@@ -54,9 +54,7 @@ impl Logins {
                     Ok(Some(credentials)) => (credentials, source),
                     Ok(None) => continue,
                     Err(reason) => {
-                        log.warn(format!(
-                            "WARNING: docker-credential-{program} gave no login for {server}: {reason}"
-                        ));
+                        log.warn(format!("WARNING: {program} gave no login for {server}: {reason}"));
                         continue;
                     }
                 },
@@ -96,9 +94,9 @@ fn operator_config(directory: &Path, log: &JobLog) -> Option<String> {
     }
 }
 
-/// Runs `docker-credential-PROGRAM get`. `Ok(None)`: it has no login for the server.
+/// Runs `PROGRAM get`. `Ok(None)`: it has no login for the server.
 async fn ask(program: &str, server: &str) -> Result<Option<Credentials>, String> {
-    let mut child = Command::new(format!("docker-credential-{program}"))
+    let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
