@@ -25,7 +25,7 @@ pub async fn network<E: Engine>(engine: &E, spec: &NetworkSpec, log: &JobLog) ->
 fn refused_network(spec: &NetworkSpec, error: EngineError) -> Failure {
     let failure = Failure::from(error.clone());
     match error {
-        EngineError::Refused { .. } => Failure::system(format!(
+        EngineError::Refused { .. } | EngineError::NotFound { .. } => Failure::system(format!(
             "the job's network {} cannot be made: {}",
             spec.name,
             error.words()
