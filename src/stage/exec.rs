@@ -50,6 +50,11 @@ impl JobOutput {
         bytes.is_empty() || self.sender.send(bytes).await.is_ok()
     }
 
+    /// Waits until something can be written at once; `None`: the reader hung up.
+    pub async fn reserve(&self) -> Option<mpsc::Permit<'_, Bytes>> {
+        self.sender.reserve().await.ok()
+    }
+
     /// Waits until all is written, at most `limit`; `false`: it was not.
     pub async fn finish(self, limit: Duration) -> bool {
         let Self { sender, thread } = self;
@@ -140,7 +145,7 @@ impl<E: Engine> Place<'_, E> {
         let mut drain_until: Option<Instant> = None;
         loop {
             let next = async {
-                let permit = out.sender.reserve().await.ok()?;
+                let permit = out.reserve().await?;
                 Some((permit, output.next().await))
             };
             tokio::select! {

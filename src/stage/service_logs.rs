@@ -1,6 +1,7 @@
 //! CI_DEBUG_SERVICES: what services print goes into the job log, no line twice and none missing.
 //!
-//! Each stage goes on where the last one stopped; the engine's time stamps tell where that was.
+//! Each stage goes on where the last one stopped; the engine's time stamps tell where that was. They grow within one
+//! output of a service only: engines stamp stdout and stderr before they put them in order.
 
 use std::cell::RefCell;
 
@@ -25,8 +26,42 @@ struct Service {
     container: String,
     label: String,
     hint: String,
-    /// The time stamp of the last line printed, as the engine wrote it: fixed width, so it sorts as text.
-    last: RefCell<String>,
+    last: RefCell<Last>,
+}
+
+/// How many seconds a line may be stamped before one of the other output that came earlier.
+const DISORDER: i64 = 5;
+
+/// The time stamps of the last lines printed of stdout and stderr, as the engine wrote them: fixed width, so they sort
+/// as texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Last([String; 2]);
+
+impl Last {
+    fn read(hint: &str) -> Self {
+        let mut stamps = hint.lines().map(|line| line.trim().to_owned());
+        Self([stamps.next().unwrap_or_default(), stamps.next().unwrap_or_default()])
+    }
+
+    fn text(&self) -> String {
+        self.0.join("\n")
+    }
+
+    /// Returns from when on the engine is asked for lines, in seconds after the epoch.
+    fn since(&self) -> i64 {
+        let newest = self.0.iter().map(|stamp| epoch_seconds(stamp)).max().unwrap_or_default();
+        (newest - DISORDER).max(0)
+    }
+
+    /// Takes note of a line; `false`: it was there before.
+    fn is_new(&mut self, stderr: bool, stamp: &str) -> bool {
+        let last = &mut self.0[usize::from(stderr)];
+        let new = stamp > last.as_str();
+        if new {
+            stamp.clone_into(last);
+        }
+        new
+    }
 }
 
 impl<'a, E: Engine> Follower<'a, E> {
@@ -44,7 +79,7 @@ impl<'a, E: Engine> Follower<'a, E> {
                     Service {
                         container: names.service(index),
                         label: label(&image, &aliases),
-                        last: RefCell::new(hints.read(&hint).unwrap_or_default().trim().to_owned()),
+                        last: RefCell::new(Last::read(&hints.read(&hint).unwrap_or_default())),
                         hint,
                     }
                 })
@@ -64,26 +99,24 @@ impl<'a, E: Engine> Follower<'a, E> {
     pub async fn catch_up(&self) {
         for service in &self.services {
             self.print(service, false).await;
-            self.begun.hints.write(&service.hint, &service.last.borrow());
+            self.begun.hints.write(&service.hint, &service.last.borrow().text());
         }
     }
 
     async fn print(&self, service: &Service, follow: bool) {
-        let since = epoch_seconds(&service.last.borrow());
+        let since = service.last.borrow().since();
         let request = LogsRequest { since, follow, timestamps: true, tail: None };
         let Ok(mut output) = self.engine.logs(&service.container, &request).await else { return };
-        let mut lines = LineCutter::default();
+        let mut cutters = [LineCutter::default(), LineCutter::default()];
         while let Some(Ok(chunk)) = output.next().await {
-            for line in lines.take(&chunk.bytes) {
+            for line in cutters[usize::from(chunk.stderr)].take(&chunk.bytes) {
                 let (stamp, _) = line.split_once(' ').unwrap_or((line.trim_end(), ""));
-                if stamp <= service.last.borrow().as_str() {
-                    continue;
+                // Sent and remembered in one go: what is dropped between two awaits was neither.
+                let Some(permit) = self.out.reserve().await else { return };
+                if service.last.borrow_mut().is_new(chunk.stderr, stamp) {
+                    let text = format!("\u{1b}[0;90m[service:{}] {line}\u{1b}[0;m\n", service.label);
+                    permit.send(text.into());
                 }
-                let text = format!("\u{1b}[0;90m[service:{}] {line}\u{1b}[0;m\n", service.label);
-                if !self.out.write(text.into()).await {
-                    return;
-                }
-                *service.last.borrow_mut() = stamp.to_owned();
             }
         }
     }
@@ -137,7 +170,18 @@ fn epoch_seconds(stamp: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{LineCutter, epoch_seconds, label};
+    use super::{Last, LineCutter, epoch_seconds, label};
+
+    #[test]
+    fn a_line_that_was_overtaken_by_the_other_output_is_still_new() {
+        let mut last = Last::default();
+        assert!(last.is_new(false, "2026-11-23T20:28:56.000000002Z"));
+        assert!(last.is_new(true, "2026-11-23T20:28:56.000000001Z"));
+        assert!(!last.is_new(true, "2026-11-23T20:28:56.000000001Z"));
+        assert_eq!(Last::read(&last.text()), last);
+        assert_eq!(last.since(), 1_795_465_731);
+        assert_eq!(Last::read("").since(), 0);
+    }
 
     #[test]
     fn time_stamps_are_read_as_seconds() {
