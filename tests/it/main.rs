@@ -5,11 +5,16 @@
 #[expect(clippy::unwrap_used, reason = "a clause that does not hold fails")]
 mod contract;
 mod bad_input;
+mod front;
+mod image_access;
+mod image_policies;
 #[path = "../support/images.rs"]
 mod images;
 mod layers;
+mod networks;
 #[path = "../support/pusher.rs"]
 mod pusher;
+mod services;
 mod smoke;
 #[cfg(feature = "fake-engine")]
 mod support;
