@@ -229,8 +229,11 @@ impl Engine for Docker {
         })?;
         let oldest = found.min_api_version.as_deref().and_then(Api::parse).unwrap_or(MINIMUM_API);
         let api = newest.min(NEWEST_API);
-        if api < MINIMUM_API || api < oldest {
-            return Err(EngineError::TooOld { found: text, minimum: MINIMUM_API.max(oldest).to_string() });
+        if api < MINIMUM_API {
+            return Err(EngineError::TooOld { found: text, minimum: MINIMUM_API.to_string() });
+        }
+        if api < oldest {
+            return Err(EngineError::TooNew { oldest: oldest.to_string(), newest: NEWEST_API.to_string() });
         }
         let api = *self.api.get_or_init(|| api);
         let product = found

@@ -29,6 +29,14 @@ pub enum EngineError {
         /// The oldest that serves.
         minimum: String,
     },
+    /// The engine takes no version of the API as old as the newest one that hearth speaks.
+    #[error("the engine takes Docker API {oldest} or later, hearth speaks up to {newest}")]
+    TooNew {
+        /// The engine's oldest version.
+        oldest: String,
+        /// The newest one that hearth speaks.
+        newest: String,
+    },
     /// The engine did not answer in time.
     #[error("the engine did not answer within {seconds} s ({call})")]
     Timeout {
@@ -93,6 +101,7 @@ impl From<EngineError> for Failure {
                 failure.hint("add the user that runs gitlab-runner to the group of the socket: usermod -aG docker gitlab-runner, then restart gitlab-runner")
             }
             EngineError::TooOld { .. } => failure.hint("Docker 20.10 and Podman 4.3 are the oldest that serve"),
+            EngineError::TooNew { .. } => failure.hint("this engine needs a newer hearth"),
             EngineError::Timeout { .. } => failure.hint("the host may be overloaded; [engine] timeout sets how long hearth waits"),
             EngineError::Lost { .. } => failure.hint("the engine was stopped or restarted while the job ran"),
             EngineError::NotFound { .. } | EngineError::Conflict { .. } | EngineError::Refused { .. } => failure,

@@ -98,6 +98,7 @@ fn is_hopeless(error: &EngineError) -> bool {
         EngineError::Unreachable { .. }
             | EngineError::Forbidden { .. }
             | EngineError::TooOld { .. }
+            | EngineError::TooNew { .. }
             | EngineError::Timeout { .. }
     )
 }
