@@ -206,7 +206,7 @@ pub trait Engine {
     /// Asks the registry, through the engine, which platforms an image has.
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
 
-    /// Creates a network.
+    /// Creates a network (two calls where an older engine makes a second one of a name that is taken).
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError>;
 
     /// Removes a network by name or ID.

@@ -1,6 +1,7 @@
 //! Makes what a plan says: idempotent, and it clears away what an earlier attempt left under the same name.
 
 use crate::engine::{Created, Creation, Engine, EngineError, refusal::Refusal};
+use crate::job::names::{LABEL_JOB, LABEL_ROLE};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::spec::{ContainerSpec, NetworkSpec, VolumeSpec};
@@ -13,13 +14,25 @@ pub async fn network<E: Engine>(engine: &E, spec: &NetworkSpec, log: &JobLog) ->
                 print_warnings(&made, "network", log);
                 return Ok(made.id);
             }
-            Creation::NameTaken | Creation::ImageMissing => {
-                engine.remove_network(&spec.name).await?;
-            }
+            Creation::NameTaken | Creation::ImageMissing => clear_network(engine, spec).await?,
         }
     }
     Err(Failure::system(format!("the network {} of an earlier attempt cannot be removed", spec.name))
         .hint("see which containers use it: docker network inspect"))
+}
+
+/// Removes the networks of an earlier attempt. Its containers go first: they hold them.
+async fn clear_network<E: Engine>(engine: &E, spec: &NetworkSpec) -> Result<(), Failure> {
+    if let Some(key) = spec.labels.get(LABEL_JOB) {
+        for container in engine.containers_labelled(LABEL_JOB, key).await? {
+            engine.remove_container(&container.id).await?;
+        }
+        for id in engine.networks_labelled(LABEL_JOB, key).await? {
+            engine.remove_network(&id).await?;
+        }
+    }
+    engine.remove_network(&spec.name).await?;
+    Ok(())
 }
 
 fn refused_network(spec: &NetworkSpec, error: EngineError) -> Failure {
@@ -81,7 +94,7 @@ pub async fn start<E: Engine>(engine: &E, spec: &ContainerSpec) -> Result<(), Fa
 
 /// Tells a refusal that the job's wishes caused from one that the host caused.
 pub fn refused(spec: &ContainerSpec, error: EngineError) -> Failure {
-    let role = spec.labels.get(crate::job::names::LABEL_ROLE).map_or("job", String::as_str);
+    let role = spec.labels.get(LABEL_ROLE).map_or("job", String::as_str);
     refused_container(role, &spec.image, error)
 }
 
