@@ -184,6 +184,15 @@ fn an_environment_that_is_not_utf8_is_mended_and_named() {
 }
 
 #[test]
+fn output_that_is_not_utf8_is_passed_on_as_it_is() {
+    let Some(world) = World::new("odd output") else { return };
+    let ran = block_on(world.run(&world.job().script(r"printf 'a\377\376\000\033[31mb\n'")));
+    ran.succeeded();
+    let wanted = b"a\xff\xfe\0\x1b[31mb\n";
+    assert!(ran.bytes.windows(wanted.len()).any(|bytes| bytes == wanted), "{}", ran.log);
+}
+
+#[test]
 fn an_unknown_runner_is_refused_by_every_stage_with_the_known_ones() {
     let Some(world) = World::new("unknown runner") else { return };
     world.settings("[runner.\"images\"]\nmemory = \"1g\"");
