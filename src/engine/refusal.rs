@@ -36,7 +36,7 @@ impl Refusal {
             || has("no command specified")
         {
             Some(Self::NoSuchProgram)
-        } else if has("working directory") || has("chdir to cwd") {
+        } else if has("working directory") || has("chdir to cwd") || has("cannot mkdir:") {
             Some(Self::BadWorkingDir)
         } else {
             None
@@ -81,6 +81,7 @@ mod tests {
             ),
             ("No command specified", Some(Refusal::NoSuchProgram)),
             ("failed to create endpoint on network bridge: no available IPv4 addresses", None),
+            ("Cannot mkdir: /etc/passwd is not a directory", Some(Refusal::BadWorkingDir)),
             ("no space left on device", None),
             ("error while creating mount source path '/x': mkdir /x: read-only file system", None),
         ] {
