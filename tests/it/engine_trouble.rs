@@ -204,7 +204,7 @@ fn an_engine_that_goes_in_the_middle_is_the_systems_fault_and_cleanup_waits_for_
     // Killed: nothing answers any more.
     let killed = job();
     let (ran, runner_log) = run_until(&world, &killed, |_| engine.end(Signal::SIGKILL));
-    systems_fault(&ran).says("the engine");
+    systems_fault(&ran).says("engine").says("hint:");
     assert!(runner_log.contains("stay until the engine is back"), "{runner_log}");
     within(&ran, 20);
     engine.relaunch();

@@ -14,10 +14,12 @@ mod image_policies;
 #[path = "../support/images.rs"]
 mod images;
 mod layers;
+mod limits;
 mod networks;
 mod own_engine;
 #[path = "../support/pusher.rs"]
 mod pusher;
+mod refusals;
 mod services;
 mod smoke;
 #[cfg(feature = "fake-engine")]
