@@ -17,6 +17,10 @@ mod layers;
 mod limits;
 mod networks;
 mod own_engine;
+mod driving;
+#[path = "../support/images.rs"]
+mod images;
+mod outcomes;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;
