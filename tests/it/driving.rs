@@ -25,6 +25,11 @@ impl World {
         StandIn::new(DriverCommand::new(path, &self.driver_options()), self.runner_env(), self.dir.clone())
     }
 
+    /// Writes the settings as a whole.
+    pub(crate) fn write_settings(&self, text: &str) {
+        std::fs::write(self.dir.join("config.toml"), text).expect("settings can be written");
+    }
+
     /// Runs one driver call by hand, as a runner would that was restarted meanwhile.
     pub(crate) fn by_hand(&self, job: &JobDescription, args: &[&str]) -> Output {
         let dir = self.dir.join("by-hand");

@@ -18,13 +18,17 @@ mod limits;
 mod networks;
 mod own_engine;
 mod driving;
+mod entrypoints;
 #[path = "../support/images.rs"]
 mod images;
+mod kept;
+mod nine_stages;
 mod outcomes;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;
 mod services;
+mod site;
 mod smoke;
 #[cfg(feature = "fake-engine")]
 mod support;
