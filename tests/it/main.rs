@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 mod networks;
 mod own_engine;
+mod cancel;
 mod driving;
 mod entrypoints;
 #[path = "../support/images.rs"]

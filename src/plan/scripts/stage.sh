@@ -46,12 +46,9 @@ hearth_before=$hearth_kills
 for hearth_shell in /usr/local/bin/bash /usr/bin/bash /bin/bash /usr/local/bin/sh /usr/bin/sh /bin/sh /busybox/sh sh; do
   [ -x "$hearth_shell" ] && break
 done
-"$hearth_shell"
-hearth_code=$?
-# What the stage started and left: all but what was here before it, what that started since, and execs of others.
-hearth_round=0
-while [ $hearth_round -lt 20 ]; do
-  hearth_round=$((hearth_round + 1))
+# hearth_find: sets hearth_left to what the stage started and left: all but what was here before it, what that started
+# since, and execs of others.
+hearth_find() {
   hearth_scan
   hearth_keep=' '
   hearth_more=1
@@ -76,6 +73,23 @@ while [ $hearth_round -lt 20 ]; do
   for hearth_l in $hearth_all; do
     case $hearth_keep in *" ${hearth_l%%:*} "*) ;; *) hearth_left="$hearth_left ${hearth_l%%:*}" ;; esac
   done
+}
+# A stage that is stopped leaves the killing to the one who stops it: what got TERM may use its grace.
+hearth_stopped=
+trap hearth_stopped=1 TERM
+"$hearth_shell"
+hearth_code=$?
+hearth_round=0
+while [ -n "$hearth_stopped" ] && [ $hearth_round -lt 6000 ]; do
+  hearth_round=$((hearth_round + 1))
+  hearth_find
+  [ -z "$hearth_left" ] && break
+  sleep 0.1 2>/dev/null || break
+done
+hearth_round=0
+while [ $hearth_round -lt 20 ]; do
+  hearth_round=$((hearth_round + 1))
+  hearth_find
   [ -z "$hearth_left" ] && break
   kill -KILL $hearth_left 2>/dev/null || { [ $hearth_round -gt 3 ] && break; }
 done

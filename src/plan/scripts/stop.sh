@@ -1,16 +1,21 @@
 # Ends the running stage: TERM to all that its wrapper started, KILL after $1 tenths of a second.
 hearth_tenths=$1
-# hearth_find: sets hearth_kids to what descends from a stage's wrapper, hearth_top to the wrappers.
+# hearth_find: sets hearth_top to the stage's wrapper, hearth_kids to what descends from it, and to what was
+# orphaned since it began.
 hearth_find() {
   hearth_scan
-  hearth_top=' '
+  hearth_top=' ' hearth_since=
   for hearth_l in $hearth_all; do
-    hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:}
+    hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:} hearth_s=${hearth_l##*:}
     [ "${hearth_k%%:*}" = 0 ] && [ "$hearth_p" != $$ ] || continue
     { read -r hearth_l <"/proc/$hearth_p/cmdline"; } 2>/dev/null
-    case $hearth_l in *'# hearth stage'*) hearth_top="$hearth_top$hearth_p " ;; esac
+    case $hearth_l in *'# hearth stage'*) hearth_top="$hearth_top$hearth_p " hearth_since=$hearth_s ;; esac
   done
   hearth_kids=' '
+  [ -n "$hearth_since" ] && for hearth_l in $hearth_all; do
+    hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:} hearth_s=${hearth_l##*:}
+    [ "${hearth_k%%:*}" = 1 ] && [ "$hearth_s" -gt "$hearth_since" ] && hearth_kids="$hearth_kids$hearth_p "
+  done
   hearth_more=1
   while [ $hearth_more = 1 ]; do
     hearth_more=0
@@ -22,7 +27,7 @@ hearth_find() {
   done
 }
 hearth_find
-kill -TERM $hearth_kids 2>/dev/null
+kill -TERM $hearth_top $hearth_kids 2>/dev/null
 while [ "$hearth_top" != ' ' ] && [ $hearth_tenths -gt 0 ]; do
   hearth_tenths=$((hearth_tenths - 1))
   sleep 0.1 2>/dev/null || { sleep 1; hearth_tenths=$((hearth_tenths - 9)); } 2>/dev/null || hearth_tenths=0
