@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use futures_util::future::{join, join_all};
 
 use super::begin::Begun;
@@ -14,6 +16,11 @@ const SWEEP_GRACE: Duration = Duration::from_secs(1);
 /// How often something that is in use is tried again: a run stage may still be dying.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(300);
+/// After a prepare that was cut: how long nothing may have appeared before nothing is expected any more. Making a
+/// network takes a busy board most of a second.
+const QUIET: Duration = Duration::from_secs(2);
+/// The longest that such things are waited for.
+const LATEST: Duration = Duration::from_secs(15);
 
 /// Removes everything of the job. Nothing being there is fine.
 pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
@@ -69,20 +76,13 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
         collect(&mut errors, name, result.map(|_| true));
     }
 
-    // A create may still have been in flight when prepare was killed: what carries the job's label goes too.
-    let found = engine.containers_labelled(LABEL_JOB, names.key()).await;
-    match found {
-        Ok(containers) => {
-            let late = !containers.is_empty();
-            for container in containers {
-                let result = remove_container(engine, &container.id).await;
-                collect(&mut errors, &container.name, result);
-            }
-            if late || network_left || volumes_left {
-                sweep_labelled(engine, names.key(), &mut errors).await;
-            }
-        }
-        Err(error) => errors.push(format!("containers of {}: {error}", names.key())),
+    // What carries the job's label goes too: a create that was in flight when prepare was killed.
+    let late = sweep_containers(engine, names.key(), &mut errors).await;
+    if late || network_left || volumes_left {
+        sweep_ground(engine, names.key(), &mut errors).await;
+    }
+    if begun.hints.was_making() {
+        sweep_until_quiet(engine, names.key(), &mut errors).await;
     }
     if errors.is_empty() {
         return Ok(());
@@ -103,11 +103,43 @@ fn is_hopeless(error: &EngineError) -> bool {
     )
 }
 
-/// Removes networks and volumes that carry the job's label.
-async fn sweep_labelled<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) {
+/// Goes on removing until nothing new has appeared for a while: the engine finishes what a killed prepare had asked for.
+async fn sweep_until_quiet<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) {
+    let end = Instant::now() + LATEST;
+    let mut quiet_since = Instant::now();
+    while errors.is_empty() && quiet_since.elapsed() < QUIET && Instant::now() < end {
+        tokio::time::sleep(PAUSE).await;
+        let containers = sweep_containers(engine, key, errors).await;
+        let ground = sweep_ground(engine, key, errors).await;
+        if containers || ground {
+            quiet_since = Instant::now();
+        }
+    }
+}
+
+/// Removes containers that carry the job's label. Returns whether there were any.
+async fn sweep_containers<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) -> bool {
+    match engine.containers_labelled(LABEL_JOB, key).await {
+        Ok(containers) => {
+            for container in &containers {
+                collect(errors, &container.name, remove_container(engine, &container.id).await);
+            }
+            !containers.is_empty()
+        }
+        Err(error) => {
+            errors.push(format!("containers of {key}: {error}"));
+            false
+        }
+    }
+}
+
+/// Removes networks and volumes that carry the job's label. Returns whether there were any.
+async fn sweep_ground<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) -> bool {
+    let mut found = false;
     match engine.networks_labelled(LABEL_JOB, key).await {
         Ok(networks) => {
             for id in networks {
+                found = true;
                 collect(errors, &id, remove_network(engine, &id).await);
             }
         }
@@ -116,11 +148,13 @@ async fn sweep_labelled<E: Engine>(engine: &E, key: &str, errors: &mut Vec<Strin
     match engine.volumes_labelled(LABEL_JOB, key).await {
         Ok(volumes) => {
             for name in volumes {
+                found = true;
                 collect(errors, &name, remove_volume(engine, &name).await);
             }
         }
         Err(error) => errors.push(format!("volumes of {key}: {error}")),
     }
+    found
 }
 
 fn temporary_volumes(begun: &Begun) -> Vec<String> {

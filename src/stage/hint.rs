@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The file of [`BuildHint`].
 const BUILD_FILE: &str = "hearth-build";
+/// The file that is there while prepare has the engine make things.
+const MAKING_FILE: &str = "hearth-making";
 
 /// What is known of the build container's main process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,20 @@ impl Hints {
         }
     }
 
+    /// Remembers that the engine makes things, or that it has made all that it was asked for.
+    pub fn set_making(&self, making: bool) {
+        if making {
+            self.write(MAKING_FILE, "");
+        } else if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_file(directory.join(MAKING_FILE));
+        }
+    }
+
+    /// Returns whether prepare ended while the engine was making things: one of them may yet appear.
+    pub fn was_making(&self) -> bool {
+        self.read(MAKING_FILE).is_some()
+    }
+
     /// Returns what is known of the build container.
     pub fn build(&self) -> Option<BuildHint> {
         BuildHint::parse(&self.read(BUILD_FILE)?)
@@ -76,7 +92,20 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
-    use super::BuildHint;
+    use super::{BuildHint, Hints};
+
+    #[test]
+    fn a_prepare_that_was_cut_is_known_until_it_is_told_otherwise() {
+        let directory = std::env::temp_dir().join(format!("hearth-hint-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let hints = Hints::new(Some(&directory));
+        assert!(!hints.was_making());
+        hints.set_making(true);
+        assert!(hints.was_making() && !Hints::new(None).was_making());
+        hints.set_making(false);
+        assert!(!hints.was_making());
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn hints_are_read_back_and_anything_else_is_no_hint() {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::pin;
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::StreamExt;
+use futures_util::future::{Either, join, join_all, select};
+use futures_util::stream::FuturesUnordered;
 
 use super::apply::{self, NotMade};
 use super::begin::Begun;
@@ -40,38 +43,59 @@ pub async fn run<E: Engine>(
 
     let logins = Logins::read(job, operator_dir, log);
     let fetcher = Fetcher { engine, job, settings, native: &native, logins: &logins, log };
-    // A create that is under way is waited for even where the job already failed: the engine would finish it after
-    // cleanup has looked.
-    let (images, network, volumes) = join3(
-        resolve_all(&fetcher, &wishes),
-        async {
-            match &ground.network {
-                Some(spec) => apply::network(engine, spec, log).await,
-                None => Ok(String::new()),
-            }
-        },
-        all(ground.volumes.iter().map(|volume| apply::volume(engine, volume))),
-    )
-    .await;
-    let (images, network) = (images?, network?);
-    volumes?;
+    hints.set_making(true);
+    let made = looked_up_and_made(resolve_all(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
+    if made.is_err() {
+        hints.set_making(false);
+    }
+    let (images, network) = made?;
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
-    let mut plan = JobPlan::decide(&context, &wishes, &images)?;
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
-    if services::need_addresses(&plan) {
-        make.services(&plan).await?;
-        services::add_addresses(engine, &mut plan).await?;
-        make.jobs_own(&plan).await?;
-    } else {
-        both(make.services(&plan), make.jobs_own(&plan)).await?;
-    }
+    let plan = match JobPlan::decide(&context, &wishes, &images) {
+        Ok(plan) => make.everything(plan).await,
+        Err(failure) => Err(failure),
+    };
+    hints.set_making(false);
+    let plan = plan?;
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
     services::wait_until_ready(engine, &plan, &settings.job, log).await?;
     if log.is_broken() {
         return Err(Failure::system("the reader of the job log hung up while the job was prepared"));
     }
     Ok(())
+}
+
+/// Makes network and volumes, and returns the network's ID. All calls are over when it returns, also after an error.
+async fn make_ground<E: Engine>(engine: &E, ground: &Ground, log: &JobLog) -> Result<String, Failure> {
+    let network = async {
+        match &ground.network {
+            Some(spec) => apply::network(engine, spec, log).await,
+            None => Ok(String::new()),
+        }
+    };
+    let volumes = join_all(ground.volumes.iter().map(|volume| apply::volume(engine, volume)));
+    let (network, volumes) = join(network, volumes).await;
+    volumes.into_iter().collect::<Result<(), _>>()?;
+    network
+}
+
+/// Waits for both, or for the first failure; but `made` is waited for in any case. What the engine is making when its
+/// caller goes away would appear after cleanup.
+async fn looked_up_and_made<T, U>(
+    looked_up: impl Future<Output = Result<T, Failure>>,
+    made: impl Future<Output = Result<U, Failure>>,
+) -> Result<(T, U), Failure> {
+    match select(pin!(looked_up), pin!(made)).await {
+        Either::Left((found, made)) => {
+            let made = made.await;
+            Ok((found?, made?))
+        }
+        Either::Right((made, looked_up)) => {
+            let made = made?;
+            Ok((looked_up.await?, made))
+        }
+    }
 }
 
 fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
@@ -85,7 +109,7 @@ fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
     )
 }
 
-/// Resolves every image once, all side by side; the first refusal by job rules wins over a system's failure.
+/// Resolves every image once, all side by side. The first failure ends it: other pulls would only delay the answer.
 async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Result<JobImages, Failure> {
     let mut wanted: Vec<&ImageWish> = vec![&wishes.build, &wishes.helper];
     wanted.extend(wishes.services.iter().map(|s| &s.image));
@@ -100,15 +124,16 @@ async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Re
     for wish in &wanted {
         unique.entry(key(wish)).or_insert(wish);
     }
-    let results =
-        join_all(unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) }))
-            .await;
-    let resolved: BTreeMap<_, Result<ResolvedImage, Failure>> = results.into_iter().collect();
-    let find = |wish: &ImageWish| match resolved.get(&key(wish)) {
-        Some(result) => result.clone(),
-        None => {
-            Err(Failure::system(format!("{} {} was not looked up", wish.purpose, wish.reference.familiar())))
-        }
+    let mut under_way: FuturesUnordered<_> =
+        unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) }).collect();
+    let mut resolved: BTreeMap<_, ResolvedImage> = BTreeMap::new();
+    while let Some((key, result)) = under_way.next().await {
+        resolved.insert(key, result?);
+    }
+    let find = |wish: &ImageWish| {
+        resolved.get(&key(wish)).cloned().ok_or_else(|| {
+            Failure::system(format!("{} {} was not looked up", wish.purpose, wish.reference.familiar()))
+        })
     };
     Ok(JobImages {
         build: find(&wishes.build)?,
@@ -140,6 +165,18 @@ struct Make<'a, E> {
 }
 
 impl<E: Engine> Make<'_, E> {
+    /// Makes all containers. All calls are over when it returns, also after an error.
+    async fn everything(&self, mut plan: JobPlan) -> Result<JobPlan, Failure> {
+        if services::need_addresses(&plan) {
+            self.services(&plan).await?;
+            services::add_addresses(self.engine, &mut plan).await?;
+            self.jobs_own(&plan).await?;
+        } else {
+            both(self.services(&plan), self.jobs_own(&plan)).await?;
+        }
+        Ok(plan)
+    }
+
     async fn services(&self, plan: &JobPlan) -> Result<(), Failure> {
         all(plan.services.iter().zip(&self.wishes.services).map(|(service, wish)| async move {
             self.log.line(format!("Starting service {} ...", wish.image.reference.familiar()));
