@@ -104,6 +104,8 @@ pub struct ContainerState {
     pub running: bool,
     /// Whether it was created and never started.
     pub fresh: bool,
+    /// Whether the engine is removing it; it may still run for a moment.
+    pub removing: bool,
     /// The main process's exit code, where it ended.
     pub exit_code: i64,
     /// Whether the engine saw the main process killed for lack of memory.

@@ -177,6 +177,10 @@ pub(super) fn state(inspect: ContainerInspectResponse) -> ContainerState {
         id: inspect.id.unwrap_or_default(),
         running: state.running.unwrap_or_default(),
         fresh: matches!(state.status, Some(ContainerStateStatusEnum::CREATED)),
+        removing: matches!(
+            state.status,
+            Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
+        ),
         exit_code: state.exit_code.unwrap_or_default(),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.unwrap_or_default(),

@@ -10,12 +10,7 @@ use crate::plan::spec::{ContainerSpec, NetworkSpec, VolumeSpec};
 pub async fn network<E: Engine>(engine: &E, spec: &NetworkSpec, log: &JobLog) -> Result<String, Failure> {
     for _ in 0..2 {
         match engine.create_network(spec).await.map_err(|e| refused_network(spec, e))? {
-            Creation::Made(mut made) => {
-                let count = made.warnings.len();
-                made.warnings.retain(|warning| !warning.contains("already exists"));
-                if made.warnings.len() < count {
-                    remove_namesakes(engine, spec, &made.id).await?;
-                }
+            Creation::Made(made) => {
                 print_warnings(&made, "network", log);
                 return Ok(made.id);
             }

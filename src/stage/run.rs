@@ -28,6 +28,8 @@ const FLUSH_STOPPED: Duration = Duration::from_millis(500);
 
 /// How long beyond the grace a stage that was stopped may take in all.
 const GIVE_UP: Duration = Duration::from_secs(20);
+/// The longest pause before a container is believed to have outlived its exec; all pauses together are twice that.
+const SETTLE: Duration = Duration::from_millis(400);
 
 /// Runs a stage.
 pub async fn run<E: Engine>(
@@ -191,8 +193,9 @@ impl<E: Engine> Run<'_, E> {
         if let Some(own) = own.filter(|code| *code < 126) {
             return script_failed(self.step, own);
         }
-        match self.engine.container(&container).await {
+        match self.settled(&container, own).await {
             Ok(None) => gone(role),
+            Ok(Some(state)) if state.removing => gone(role),
             Ok(Some(state)) if !state.running => match self.step.place {
                 Place::Helper => helper_ended(&state),
                 Place::Build => build_ended(&state),
@@ -205,9 +208,25 @@ impl<E: Engine> Run<'_, E> {
         }
     }
 
+    /// Looks at a container whose exec ended. One that was killed may seem to run for a moment longer than its execs.
+    async fn settled(&self, container: &str, own: Option<u8>) -> Result<Option<ContainerState>, EngineError> {
+        const KILLED: u8 = 128 + 9;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let state = self.engine.container(container).await?;
+            let runs = state.as_ref().is_some_and(|state| state.running);
+            if !runs || own.is_some_and(|code| code != KILLED) || pause > SETTLE {
+                return Ok(state);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
     async fn build_failed(&self, build: &str, error: EngineError) -> Failure {
         match self.engine.container(build).await {
             Ok(None) => gone("build"),
+            Ok(Some(state)) if state.removing => gone("build"),
             Ok(Some(state)) if !state.running => build_ended(&state),
             Ok(Some(_)) => refused_container("build", "the job's image", error),
             Err(_) => error.into(),
@@ -217,6 +236,7 @@ impl<E: Engine> Run<'_, E> {
     async fn helper_failed(&self, helper: &str, error: EngineError) -> Failure {
         match self.engine.container(helper).await {
             Ok(None) => gone("helper"),
+            Ok(Some(state)) if state.removing => gone("helper"),
             Ok(Some(state)) if !state.running => helper_ended(&state),
             Ok(Some(_)) => refused_container("helper", "this host", error),
             Err(_) => error.into(),

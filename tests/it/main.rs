@@ -16,9 +16,8 @@ mod image_access;
 mod image_policies;
 #[path = "../support/images.rs"]
 mod images;
-#[path = "../support/images.rs"]
-mod images;
 mod kept;
+mod kills;
 mod layers;
 mod limits;
 mod networks;

@@ -205,11 +205,6 @@ impl World {
         assert!(left.is_empty(), "job {} left {left:?}\n{}", job.id, ran.log);
         ran
     }
-
-    /// The name of a container of a job: `helper`, `build`, `service-0`.
-    pub(crate) fn container(&self, job: &JobDescription, role: &str) -> String {
-        format!("hearth-{}-job-{}-{role}", self.token, job.id)
-    }
 }
 
 /// Reads all files below a directory.

@@ -183,6 +183,7 @@ impl Container {
             id: self.id.clone(),
             running: self.running(),
             fresh: self.status == Status::Fresh,
+            removing: false,
             exit_code: self.exit_code,
             oom_killed: self.oom_killed,
             error: self.error.clone(),
