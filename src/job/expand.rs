@@ -1,40 +1,39 @@
-//! Variable expansion as GitLab Runner does it: `$NAME` and `${NAME}`, unknown names become nothing.
+//! Variable expansion as GitLab Runner does it, by the rules of Go's `os.Expand`.
 
-/// Expands variables in `text` once; `lookup` gives a variable's value. A `$` that starts no name stays as it is.
+/// Expands `$NAME` and `${NAME}` in `text` once; `lookup` gives a variable's value, and unknown names become nothing.
+/// `$$` is a dollar sign; `$1`, `$@` and their like are nothing; a `$` that starts no name stays as it is.
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        let (name, after) = match rest.strip_prefix('{') {
-            Some(inner) => match inner.find('}') {
-                Some(end) => (&inner[..end], &inner[end + 1..]),
-                None => ("", rest),
-            },
-            None => rest.split_at(name_length(rest)),
-        };
-        if name.is_empty() {
-            out.push('$');
-        } else {
-            out.push_str(lookup(name).unwrap_or_default());
+        let (name, length) = name_at(rest);
+        match name {
+            "$" => out.push('$'),
+            "" if length == 0 => out.push('$'),
+            name => out.push_str(lookup(name).unwrap_or_default()),
         }
-        rest = after;
+        rest = &rest[length..];
     }
     out.push_str(rest);
     out
 }
 
-fn name_length(text: &str) -> usize {
-    let mut end = 0;
-    for (index, c) in text.char_indices() {
-        let fits = c == '_' || c.is_ascii_alphabetic() || (index > 0 && c.is_ascii_digit());
-        if !fits {
-            break;
+/// Returns the name that starts `text`, and how many bytes it takes with its braces. Broken braces are eaten.
+fn name_at(text: &str) -> (&str, usize) {
+    match text.chars().next() {
+        Some('{') => match text.find('}') {
+            Some(end) => (&text[1..end], end + 1),
+            None => ("", 1),
+        },
+        Some(c) if "*#$@!?-0123456789".contains(c) => (&text[..1], 1),
+        _ => {
+            let fits = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            let length = text.find(|c| !fits(c)).unwrap_or(text.len());
+            (&text[..length], length)
         }
-        end = index + 1;
     }
-    end
 }
 
 #[cfg(test)]
@@ -62,8 +61,10 @@ mod tests {
             ("${NESTED}", "$A"),
             ("100$", "100$"),
             ("$ A", "$ A"),
-            ("${A", "${A"),
-            ("${}", "$"),
+            ("pa$$word", "pa$word"),
+            ("a$1b", "ab"),
+            ("${A", "A"),
+            ("${}", ""),
             ("ü$A€", "üone€"),
         ] {
             assert_eq!(expand(text, vars), expanded, "{text}");

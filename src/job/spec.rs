@@ -25,8 +25,6 @@ pub enum GitStrategy {
 pub enum Feature {
     /// CI_DEBUG_SERVICES: service logs go to the job log.
     DebugServices,
-    /// FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR: the helper keeps its own umask.
-    KeepUmask,
     /// FF_USE_INIT_WITH_DOCKER_EXECUTOR: an init process in services too.
     InitEverywhere,
 }
@@ -143,6 +141,10 @@ impl JobSpec {
         for name in &env.mended {
             notes.push(format!("variable {name} is not UTF-8; its odd bytes were replaced"));
         }
+        if env.is_on("FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR") {
+            let flag = "FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR";
+            notes.push(format!("{flag} is not followed: what the helper writes is writable for all users"));
+        }
         let environment = container_environment(response, env);
         let private = private_names(response);
         let lookup = |name: &str| environment.get(name).map(String::as_str);
@@ -162,7 +164,6 @@ impl JobSpec {
             .collect();
         let features = [
             (Feature::DebugServices, "CI_DEBUG_SERVICES"),
-            (Feature::KeepUmask, "FF_DISABLE_UMASK_FOR_DOCKER_EXECUTOR"),
             (Feature::InitEverywhere, "FF_USE_INIT_WITH_DOCKER_EXECUTOR"),
         ]
         .into_iter()
@@ -186,7 +187,10 @@ impl JobSpec {
                 && response.cache.is_empty()
                 && response.dependencies.is_empty()),
             timeout: response.runner_info.timeout.filter(|t| *t > 0).map(Duration::from_secs),
-            runner_version: env.get("CI_RUNNER_VERSION").map(str::to_owned),
+            runner_version: env
+                .get("CI_RUNNER_VERSION")
+                .filter(|_| !response.secrets.contains_key("CI_RUNNER_VERSION"))
+                .map(str::to_owned),
             facts: facts(response, env),
             notes,
             features,
@@ -239,18 +243,13 @@ fn first<'a>(response: &'a Response, key: &str) -> Option<&'a str> {
 }
 
 fn container_environment(response: &Response, env: &StageEnv) -> BTreeMap<String, String> {
-    let mut files: BTreeSet<&str> = response
-        .secrets
-        .iter()
-        .filter(|(_, source)| source.file != Some(false))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let mut files = BTreeSet::new();
     for variable in &response.variables {
-        if variable.file {
-            files.insert(&variable.key);
-        } else {
-            files.remove(variable.key.as_str());
-        }
+        put(&mut files, &variable.key, variable.file);
+    }
+    // Resolved secrets come after the job's variables, and win over them.
+    for (name, source) in &response.secrets {
+        put(&mut files, name, source.file != Some(false));
     }
     for name in ["CI_SERVER_TLS_CA_FILE", "CI_SERVER_TLS_CERT_FILE", "CI_SERVER_TLS_KEY_FILE"] {
         if last(response, name).is_none() {
@@ -271,21 +270,28 @@ fn container_environment(response: &Response, env: &StageEnv) -> BTreeMap<String
 
 /// Names whose values services must not see: the job's variables that are not public, and resolved secrets.
 fn private_names(response: &Response) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = response.secrets.keys().cloned().collect();
+    let mut names = BTreeSet::new();
     for variable in &response.variables {
-        if variable.public {
-            names.remove(&variable.key);
-        } else {
-            names.insert(variable.key.clone());
-        }
+        put(&mut names, &variable.key, !variable.public);
     }
+    let mut names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+    names.extend(response.secrets.keys().cloned());
     names
+}
+
+/// Puts a name into a set, or takes it out: later entries override earlier ones.
+fn put<'a>(names: &mut BTreeSet<&'a str>, name: &'a str, is_in: bool) {
+    if is_in {
+        names.insert(name);
+    } else {
+        names.remove(name);
+    }
 }
 
 /// Short token and slot exist only in the environment, where an author's variable of the same name would win.
 fn identity(response: &Response, env: &StageEnv, notes: &mut Vec<String>) -> (Option<String>, Option<u32>) {
     let mut trusted = |name: &str| {
-        if last(response, name).is_some() {
+        if last(response, name).is_some() || response.secrets.contains_key(name) {
             notes.push(format!("{name} is set by the job, so its volumes are not kept for the next one"));
             return None;
         }
@@ -294,6 +300,9 @@ fn identity(response: &Response, env: &StageEnv, notes: &mut Vec<String>) -> (Op
     let well_formed = |token: &&str| {
         token.len() <= 40 && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
+    if response.job_info.project_id < 1 {
+        return (None, None);
+    }
     let token = trusted("CI_RUNNER_SHORT_TOKEN").filter(well_formed).map(str::to_owned);
     let slot = trusted("CI_CONCURRENT_PROJECT_ID")
         .filter(|slot| slot.len() <= 5)

@@ -7,7 +7,8 @@ fn env(pairs: &[(&str, &str)]) -> StageEnv {
 }
 
 fn spec(body: &str, pairs: &[(&str, &str)]) -> JobSpec {
-    JobSpec::read(format!("{{\"id\":7,{body}}}").as_bytes(), &env(pairs)).unwrap()
+    JobSpec::read(format!("{{\"id\":7,\"job_info\":{{\"project_id\":4}},{body}}}").as_bytes(), &env(pairs))
+        .unwrap()
 }
 
 fn variable(key: &str, value: &str, public: bool, file: bool) -> String {
@@ -141,4 +142,35 @@ fn nothing_secret_is_in_debug() {
     );
     assert!(!format!("{job:?} {:?}", job.credentials).contains("pa55"));
     assert_eq!(job.server, "https://host");
+}
+
+#[test]
+fn secrets_of_the_names_that_identify_a_job_are_not_taken_either() {
+    let job = spec(
+        "\"secrets\":{\"CI_RUNNER_SHORT_TOKEN\":{},\"CI_CONCURRENT_PROJECT_ID\":{\"file\":false}}",
+        &[("CI_RUNNER_SHORT_TOKEN", "victim"), ("CI_CONCURRENT_PROJECT_ID", "7")],
+    );
+    assert_eq!((job.short_token, job.slot), (None, None));
+}
+
+#[test]
+fn a_secret_stays_private_and_a_file_also_where_a_public_variable_has_its_name() {
+    let job = spec(
+        &format!(
+            "\"variables\":[{}],\"secrets\":{{\"DBPASS\":{{}}}},\"services\":[{{\"name\":\"db\"}}]",
+            variable("DBPASS", "x", true, false)
+        ),
+        &[("DBPASS", "resolved"), ("RUNNER_TEMP_PROJECT_DIR", "/builds/p.tmp")],
+    );
+    assert_eq!(job.service_env(&job.services[0]), ["RUNNER_TEMP_PROJECT_DIR=/builds/p.tmp"]);
+    assert_eq!(job.variable("DBPASS"), Some("/builds/p.tmp/DBPASS"));
+}
+
+#[test]
+fn without_a_project_nothing_is_shared() {
+    let job = JobSpec::read(
+        b"{\"id\":1}",
+        &env(&[("CI_RUNNER_SHORT_TOKEN", "t"), ("CI_CONCURRENT_PROJECT_ID", "0")]),
+    );
+    assert_eq!(job.unwrap().short_token, None);
 }
