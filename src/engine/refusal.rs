@@ -27,7 +27,7 @@ impl Refusal {
             || has("no matching entries in passwd")
         {
             Some(Self::NoSuchUser)
-        } else if has("mount") && has("not a directory") {
+        } else if has("mount") && has("not a directory") || has("/proc/") || has("apparmor") {
             None
         } else if has("executable file not found")
             || has("executable file `")
@@ -83,6 +83,7 @@ mod tests {
             ("failed to create endpoint on network bridge: no available IPv4 addresses", None),
             ("Cannot mkdir: /etc/passwd is not a directory", Some(Refusal::BadWorkingDir)),
             ("no space left on device", None),
+            ("runc create failed: write /proc/self/attr/apparmor/exec: no such file or directory", None),
             ("error while creating mount source path '/x': mkdir /x: read-only file system", None),
         ] {
             assert_eq!(Refusal::of(words), refusal, "{words}");

@@ -26,19 +26,26 @@ pub enum PullFault {
 }
 
 impl PullFault {
-    /// Reads the engine's answer.
-    pub fn of(error: EngineError) -> Self {
+    /// Reads the engine's answer to a pull of `reference`.
+    pub fn of(error: EngineError, reference: &str) -> Self {
         match error {
             EngineError::Refused { .. } | EngineError::NotFound { .. } | EngineError::Conflict { .. } => {
-                Self::of_words(error.words())
+                Self::of_words(error.words(), reference)
             }
             EngineError::Timeout { .. } | EngineError::Lost { .. } => Self::Transient(error.to_string()),
             other => Self::Engine(other),
         }
     }
 
-    fn of_words(words: String) -> Self {
-        let lower = words.to_ascii_lowercase();
+    fn of_words(words: String, reference: &str) -> Self {
+        // The image's own name may have any word in it.
+        let path = reference.rsplit_once([':', '@']).map_or(reference, |(path, _)| path);
+        let name = path.split_once('/').map_or(path, |(_, name)| name);
+        let lower = [reference, path, name].iter().fold(words.clone(), |text, part| match *part {
+            "" => text,
+            part => text.replace(part, ""),
+        });
+        let lower = lower.to_ascii_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
         if has(&["no space left"]) {
             Self::NoSpace(words)
@@ -48,7 +55,7 @@ impl PullFault {
             "no match for platform",
         ]) {
             Self::NoSuchPlatform
-        } else if has(&["toomanyrequests", "too many requests", "no such host", "timeout", "connection re"]) {
+        } else if has(&["toomanyrequests", "too many requests"]) {
             Self::Transient(words)
         } else if has(&[
             "unauthorized",
@@ -129,9 +136,11 @@ mod tests {
 
     #[test]
     fn the_words_of_engines_and_registries_are_told_apart() {
-        let denied = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Denied(_));
-        let missing = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::NotFound(_));
-        let transient = |w: &str| matches!(PullFault::of_words(w.to_owned()), PullFault::Transient(_));
+        let of = |w: &str| PullFault::of_words(w.to_owned(), "127.0.0.1:5501/x/not-found-timeout:1");
+        let denied = |w: &str| matches!(of(w), PullFault::Denied(_));
+        let missing = |w: &str| matches!(of(w), PullFault::NotFound(_));
+        let transient = |w: &str| matches!(of(w), PullFault::Transient(_));
+        assert!(transient("Get \"http://127.0.0.1:5501/v2/x/not-found-timeout/manifests/1\": EOF"));
         assert!(denied(
             "pull access denied for x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
         ));
@@ -147,11 +156,11 @@ mod tests {
         assert!(transient("dial tcp: lookup nowhere.example: no such host"));
         assert!(transient("unexpected EOF"));
         assert_eq!(
-            PullFault::of_words("no matching manifest for linux/amd64 in the manifest list entries".into()),
+            of("no matching manifest for linux/amd64 in the manifest list entries"),
             PullFault::NoSuchPlatform
         );
         assert!(matches!(
-            PullFault::of_words("failed to register layer: write /x: no space left on device".into()),
+            of("failed to register layer: write /x: no space left on device"),
             PullFault::NoSpace(_)
         ));
     }

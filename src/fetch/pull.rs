@@ -61,7 +61,7 @@ async fn once<E: Engine>(fetcher: &Fetcher<'_, E>, request: &PullRequest) -> Res
     loop {
         tokio::select! {
             result = &mut pull => {
-                result.map_err(PullFault::of)?;
+                result.map_err(|error| PullFault::of(error, &request.reference))?;
                 fetcher.log.line(format!("Pulled {}: {}", request.reference, meter.borrow().summary(start.elapsed())));
                 return Ok(());
             }
