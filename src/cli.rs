@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,8 +15,12 @@ use crate::joblog::JobLog;
 use crate::operator::{check, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::settings::{self, Settings, Sources};
-use crate::stage::exec::{JobOutput, Stop};
+use crate::stage::exec::Stop;
+use crate::stage::output::JobOutput;
 use crate::stage::{Begun, cleanup, config, prepare, run};
+
+/// How long the reader of the job log may take for the last lines of a stage that is over.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// A GitLab Runner custom executor driver for small hosts.
 #[derive(Debug, Parser)]
@@ -130,7 +135,7 @@ fn docker_host(host: &Host) -> Option<&str> {
 
 fn job_log() -> JobLog {
     match host::stdout() {
-        Ok(file) => JobLog::new(Box::new(file)),
+        Ok(file) => JobLog::to_file(file),
         Err(_) => JobLog::new(Box::new(io::sink())),
     }
 }
@@ -143,7 +148,7 @@ fn config_stage(host: &Host, env: &StageEnv, args: &StageArgs) -> u8 {
             .and_then(|mut out| out.write_all(document.as_bytes()))
             .map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))
     });
-    exit_code(env, &log, result)
+    exit_code(env, log, result)
 }
 
 async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
@@ -163,7 +168,7 @@ async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         // Exit 0 would count as success, exit 1 would turn a cancelled job into a failed one.
         () = stop.requested() => Err(Failure::system("prepare was stopped by the runner")),
     };
-    exit_code(&told, &log, result)
+    exit_code(&told, log, result)
 }
 
 async fn run_stage(host: &Host, env: StageEnv, args: &RunArgs) -> u8 {
@@ -178,7 +183,7 @@ async fn run_stage(host: &Host, env: StageEnv, args: &RunArgs) -> u8 {
         run::run(&begun, &engine, &args.script, &Step::of(&args.step), JobOutput::new(out), &mut stop).await
     }
     .await;
-    exit_code(&told, &log, result)
+    exit_code(&told, log, result)
 }
 
 async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
@@ -194,7 +199,7 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         result = work => result,
         () = stop.requested() => Err(Failure::system("cleanup was stopped by the runner")),
     };
-    exit_code(&told, &log, result)
+    exit_code(&told, log, result)
 }
 
 async fn try_command(host: &Host, args: try_job::TryArgs) -> u8 {
@@ -228,7 +233,13 @@ fn stop_on_signals() -> Stop {
 }
 
 /// Tells the runner how a stage ended: by a line in the job log, BUILD_EXIT_CODE_FILE and the exit code.
-fn exit_code(env: &StageEnv, log: &JobLog, result: Result<(), Failure>) -> u8 {
+fn exit_code(env: &StageEnv, log: JobLog, result: Result<(), Failure>) -> u8 {
+    let code = tell(env, &log, result);
+    log.finish(LAST_LINES);
+    code
+}
+
+fn tell(env: &StageEnv, log: &JobLog, result: Result<(), Failure>) -> u8 {
     let Err(failure) = result else {
         forget_exit_code(env);
         return 0;

@@ -181,7 +181,8 @@ impl JobPlan {
         helper.command = Some(script::helper(
             &settings.driver.builds_dir,
             job.needs_runner_binary,
-            helper_umask(job),
+            HELPER_UMASK,
+            &temporary_directory(job, &settings.driver.builds_dir),
             &ground.open_directories,
         ));
         helper.hostname = containers::hostname(context);
@@ -206,20 +207,28 @@ impl JobPlan {
     }
 }
 
-/// The helper writes for all users, as the docker executor's does, unless the job turns that off.
-pub fn helper_umask(job: &JobSpec) -> &'static str {
-    if job.has(Feature::KeepUmask) { "" } else { "0000" }
+/// The helper writes for all users, as the docker executor's does.
+const HELPER_UMASK: &str = "0000";
+
+/// Returns the directory where the job's scripts keep tokens and file variables; empty where it is not below the builds
+/// directory as it should be.
+fn temporary_directory(job: &JobSpec, builds_dir: &str) -> String {
+    let directory = job.variable("RUNNER_TEMP_PROJECT_DIR").unwrap_or_default();
+    let below =
+        directory.strip_prefix(builds_dir).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
+    let plain = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if plain && below.ends_with(".tmp") { directory.to_owned() } else { String::new() }
 }
 
 /// Decides what a stage's wrapper is told.
-pub fn stage_options(job: &JobSpec, settings: &JobSettings, in_helper: bool, state: &str) -> StageOptions {
+pub fn stage_options(settings: &JobSettings, in_helper: bool, state: &str) -> StageOptions {
     let memory = settings.limits.memory.map_or_else(|| "none".to_owned(), |m| m.to_string());
     if in_helper {
         StageOptions {
             ready_file: script::READY_FILE.to_owned(),
             state: String::new(),
             memory,
-            umask: helper_umask(job).to_owned(),
+            umask: HELPER_UMASK.to_owned(),
         }
     } else {
         StageOptions { ready_file: String::new(), state: state.to_owned(), memory, umask: String::new() }

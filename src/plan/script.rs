@@ -63,10 +63,18 @@ pub struct StageOptions {
     pub umask: String,
 }
 
-/// Returns the command that runs a stage's script from stdin and ends what it leaves behind.
+/// Returns the command that runs a stage's script from stdin and ends what it leaves behind. Its text is in
+/// [`stage_env`]: on the command line every `pkill -f` of a job's script would find something in it.
 pub fn stage(options: &StageOptions) -> Vec<String> {
-    let script = format!("# hearth stage\n{PROCESSES}{STAGE}");
-    sh(script, &["hearth", &options.ready_file, &options.state, &options.memory, &options.umask])
+    sh(
+        "eval \"$HEARTH_STAGE\"".to_owned(),
+        &["hearth-stage", &options.ready_file, &options.state, &options.memory, &options.umask],
+    )
+}
+
+/// Returns the environment that [`stage`] needs.
+pub fn stage_env() -> Vec<String> {
+    vec![format!("HEARTH_STAGE={PROCESSES}{STAGE}")]
 }
 
 /// Returns the command that ends the running stage: TERM, and KILL after `tenths` of a second.
@@ -74,12 +82,17 @@ pub fn stop(tenths: u64) -> Vec<String> {
     sh(format!("{PROCESSES}{STOP}"), &["hearth", &tenths.to_string()])
 }
 
-/// Returns the command of the helper container.
-pub fn helper(builds_dir: &str, need_runner: bool, umask: &str, directories: &[String]) -> Vec<String> {
-    let mut command = sh(
-        HELPER.to_owned(),
-        &["hearth", builds_dir, READY_FILE, if need_runner { "1" } else { "0" }, umask],
-    );
+/// Returns the command of the helper container. `temporary` is the job's directory for tokens and file variables; empty
+/// where it is not certain.
+pub fn helper(
+    builds_dir: &str,
+    need_runner: bool,
+    umask: &str,
+    temporary: &str,
+    directories: &[String],
+) -> Vec<String> {
+    let need = if need_runner { "1" } else { "0" };
+    let mut command = sh(HELPER.to_owned(), &["hearth", builds_dir, READY_FILE, need, umask, temporary]);
     command.extend(directories.iter().cloned());
     command
 }

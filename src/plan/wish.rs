@@ -161,12 +161,8 @@ fn helper(job: &JobSpec, settings: &JobSettings, native: &Platform) -> Result<Im
     })
 }
 
-fn services(
-    job: &JobSpec,
-    settings: &JobSettings,
-    native: &Platform,
-    notes: &mut Vec<String>,
-) -> Result<Vec<ServiceWish>, Failure> {
+/// Returns the services of a job in their order, the settings' own first, and whether each is one of those.
+pub fn requested_services(job: &JobSpec, settings: &JobSettings) -> Vec<(ServiceRequest, bool)> {
     let configured = settings.services.iter().map(|s| {
         let request = ServiceRequest {
             image: ImageRequest {
@@ -186,7 +182,16 @@ fn services(
         (request, true)
     });
     let asked = job.services.iter().map(|s| (s.clone(), false));
-    let all: Vec<(ServiceRequest, bool)> = configured.chain(asked).collect();
+    configured.chain(asked).collect()
+}
+
+fn services(
+    job: &JobSpec,
+    settings: &JobSettings,
+    native: &Platform,
+    notes: &mut Vec<String>,
+) -> Result<Vec<ServiceWish>, Failure> {
+    let all = requested_services(job, settings);
     if let Some(limit) = settings.services_limit
         && all.len() > limit as usize
     {

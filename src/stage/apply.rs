@@ -1,5 +1,6 @@
 //! Makes what a plan says: idempotent, and it clears away what an earlier attempt left under the same name.
 
+use super::removal::persist;
 use crate::engine::{Created, Creation, Engine, EngineError, refusal::Refusal};
 use crate::job::names::{LABEL_JOB, LABEL_ROLE};
 use crate::joblog::JobLog;
@@ -78,7 +79,7 @@ pub async fn container<E: Engine>(engine: &E, spec: &ContainerSpec, log: &JobLog
             }
             Creation::ImageMissing => return Err(NotMade::ImageMissing),
             Creation::NameTaken => {
-                engine.remove_container(&spec.name).await.map_err(Failure::from)?;
+                persist(|| engine.remove_container(&spec.name)).await.map_err(Failure::from)?;
             }
         }
     }

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use futures_util::future::{join, join_all};
 
 use super::begin::Begun;
+use super::removal::persist;
 use crate::engine::{Engine, EngineError, Removal};
 use crate::job::names::LABEL_JOB;
 use crate::outcome::Failure;
+use crate::plan::wish::requested_services;
 
 /// How long the helper has to delete the job's temporary directories.
 const SWEEP_GRACE: Duration = Duration::from_secs(1);
-/// How often something that is in use is tried again: a run stage may still be dying.
-const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(300);
 /// After a prepare that was cut: how long nothing may have appeared before nothing is expected any more. Making a
 /// network takes a busy board most of a second.
@@ -28,8 +28,8 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
     let mut errors: Vec<String> = Vec::new();
     let helper = names.helper();
     let build = names.build();
-    let services: Vec<String> =
-        (0..job.services.len() + settings.job.services.len()).map(|index| names.service(index)).collect();
+    let count = requested_services(job, &settings.job).len();
+    let services: Vec<String> = (0..count).map(|index| names.service(index)).collect();
 
     // Tokens first: the helper deletes them while the containers that could still use them are being killed.
     let others: Vec<&str> =
@@ -79,10 +79,10 @@ pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
     // What carries the job's label goes too: a create that was in flight when prepare was killed.
     let late = sweep_containers(engine, names.key(), &mut errors).await;
     if late || network_left || volumes_left {
-        sweep_ground(engine, names.key(), &mut errors).await;
+        sweep_ground(engine, names.key(), &temporary, &mut errors).await;
     }
     if begun.hints.was_making() {
-        sweep_until_quiet(engine, names.key(), &mut errors).await;
+        sweep_until_quiet(engine, names.key(), &temporary, &mut errors).await;
     }
     if errors.is_empty() {
         return Ok(());
@@ -104,13 +104,13 @@ fn is_hopeless(error: &EngineError) -> bool {
 }
 
 /// Goes on removing until nothing new has appeared for a while: the engine finishes what a killed prepare had asked for.
-async fn sweep_until_quiet<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) {
+async fn sweep_until_quiet<E: Engine>(engine: &E, key: &str, temporary: &[String], errors: &mut Vec<String>) {
     let end = Instant::now() + LATEST;
     let mut quiet_since = Instant::now();
     while errors.is_empty() && quiet_since.elapsed() < QUIET && Instant::now() < end {
         tokio::time::sleep(PAUSE).await;
         let containers = sweep_containers(engine, key, errors).await;
-        let ground = sweep_ground(engine, key, errors).await;
+        let ground = sweep_ground(engine, key, temporary, errors).await;
         if containers || ground {
             quiet_since = Instant::now();
         }
@@ -133,8 +133,14 @@ async fn sweep_containers<E: Engine>(engine: &E, key: &str, errors: &mut Vec<Str
     }
 }
 
-/// Removes networks and volumes that carry the job's label. Returns whether there were any.
-async fn sweep_ground<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>) -> bool {
+/// Removes networks and volumes that carry the job's label, and the temporary volumes by their names: a late container
+/// makes its volumes again, without a label. Returns whether there were any.
+async fn sweep_ground<E: Engine>(
+    engine: &E,
+    key: &str,
+    temporary: &[String],
+    errors: &mut Vec<String>,
+) -> bool {
     let mut found = false;
     match engine.networks_labelled(LABEL_JOB, key).await {
         Ok(networks) => {
@@ -153,6 +159,14 @@ async fn sweep_ground<E: Engine>(engine: &E, key: &str, errors: &mut Vec<String>
             }
         }
         Err(error) => errors.push(format!("volumes of {key}: {error}")),
+    }
+    for name in temporary {
+        match engine.remove_volume(name).await {
+            Ok(Removal::Gone) => {}
+            Ok(Removal::Removed) => found = true,
+            Ok(Removal::InUse) => collect(errors, name, remove_volume(engine, name).await),
+            Err(error) => collect(errors, name, Err(error)),
+        }
     }
     found
 }
@@ -182,20 +196,4 @@ async fn remove_network<E: Engine>(engine: &E, name: &str) -> Result<bool, Engin
 
 async fn remove_volume<E: Engine>(engine: &E, name: &str) -> Result<bool, EngineError> {
     persist(|| engine.remove_volume(name)).await
-}
-
-/// Tries again while something is in use; `Ok(false)`: it still is.
-async fn persist<F, Fut>(remove: F) -> Result<bool, EngineError>
-where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Result<Removal, EngineError>>,
-{
-    for attempt in 1..=TRIES {
-        match remove().await? {
-            Removal::Removed | Removal::Gone => return Ok(true),
-            Removal::InUse if attempt == TRIES => break,
-            Removal::InUse => tokio::time::sleep(PAUSE).await,
-        }
-    }
-    Ok(false)
 }

@@ -1,74 +1,31 @@
 //! Runs a stage's script by an exec: bytes to the job log as they come, and an end whatever happens.
 
-use std::fs::File;
-use std::io::Write;
 use std::pin::{Pin, pin};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::output::JobOutput;
 
 use crate::engine::{Engine, EngineError, ExecRunning, Input};
 use crate::plan::script;
 use crate::plan::spec::ExecSpec;
 
-/// How many chunks may wait for a slow reader; more waits in the container.
-const WAITING_CHUNKS: usize = 8;
-/// How often the engine is asked whether a silent or held stream belongs to a process that ended.
-const ASK_EVERY: Duration = Duration::from_secs(3);
-/// How long a stream may still bring bytes after its process ended.
+/// After what time the engine is first asked whether a stream is held although its process ended; then less often.
+const ASK_FIRST: Duration = Duration::from_secs(3);
+/// The longest time between two such questions.
+const ASK_LATEST: Duration = Duration::from_secs(30);
+/// How long a stream may be silent, with a reader that waits for it, after its process ended.
 const DRAIN: Duration = Duration::from_millis(500);
+/// How long such a stream may go on in all: processes that nobody can end may print for ever.
+const DRAIN_LATEST: Duration = Duration::from_secs(600);
+/// Longer than any job.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How long beyond the grace a stop may take before it is given up.
 const STOP_MARGIN: Duration = Duration::from_secs(8);
-
-/// The job log, for what the job's own processes print: unbuffered, in order, with back-pressure.
-pub struct JobOutput {
-    sender: mpsc::Sender<Bytes>,
-    thread: JoinHandle<()>,
-}
-
-impl JobOutput {
-    /// Writes to `file` from a thread of its own, so that a reader that stands still does not make a signal wait.
-    pub fn new(mut file: File) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(WAITING_CHUNKS);
-        let thread = std::thread::spawn(move || {
-            while let Some(bytes) = receiver.blocking_recv() {
-                if file.write_all(&bytes).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { sender, thread }
-    }
-
-    /// Writes bytes; `false`: the reader hung up.
-    pub async fn write(&self, bytes: Bytes) -> bool {
-        bytes.is_empty() || self.sender.send(bytes).await.is_ok()
-    }
-
-    /// Waits until something can be written at once; `None`: the reader hung up.
-    pub async fn reserve(&self) -> Option<mpsc::Permit<'_, Bytes>> {
-        self.sender.reserve().await.ok()
-    }
-
-    /// Waits until all is written, at most `limit`; `false`: it was not.
-    pub async fn finish(self, limit: Duration) -> bool {
-        let Self { sender, thread } = self;
-        drop(sender);
-        let deadline = Instant::now() + limit;
-        while !thread.is_finished() {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        true
-    }
-}
 
 /// The wish that this process ends: TERM or INT from the runner.
 #[derive(Clone)]
@@ -137,43 +94,49 @@ impl<E: Engine> Place<'_, E> {
         let ExecRunning { id, output, input } = exec;
         let mut output = output;
         let mut feed = pin!(feed(input, script));
-        let mut fed = false;
         let mut side = side;
         let mut side_done = false;
-        let mut ask = interval_at(Instant::now() + ASK_EVERY, ASK_EVERY);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut drain_until: Option<Instant> = None;
+        let mut pause = ASK_FIRST;
+        let mut ask = Box::pin(self.ask_after(pause, &id));
+        // A process of another user may outlive the stage and hold the stream: it must not hold the job.
+        let mut over: Option<Instant> = None;
         loop {
             let next = async {
-                let permit = out.reserve().await?;
-                Some((permit, output.next().await))
+                let room = out.reserve().await?;
+                let silence = over.map_or(FOREVER, |_| DRAIN);
+                Some((room, timeout(silence, output.next()).await.ok().flatten()))
             };
             tokio::select! {
                 biased;
-                () = stop.requested() => return self.stop(output, out, Ending::Stopped).await,
+                () = stop.requested() => return self.stop(&id, output, out, Ending::Stopped).await,
                 taken = next => match taken {
-                    None => return self.stop(output, out, Ending::HungUp).await,
-                    Some((permit, Some(chunk))) => {
-                        permit.send(chunk?.bytes);
-                        if let Some(until) = &mut drain_until {
-                            *until = (*until).min(Instant::now() + DRAIN);
+                    None => return self.stop(&id, output, out, Ending::HungUp).await,
+                    Some((room, Some(chunk))) => {
+                        room.send(chunk?.bytes);
+                        if over.is_some_and(|since| since.elapsed() > DRAIN_LATEST) {
+                            return self.ended(&id).await;
                         }
                     }
                     Some((_, None)) => return self.ended(&id).await,
                 },
-                () = &mut feed, if !fed => fed = true,
+                () = &mut feed => {}
                 () = &mut side, if !side_done => side_done = true,
-                _ = ask.tick() => {
-                    // A process of another user may outlive the stage and hold the stream: it must not hold the job.
-                    if drain_until.is_none() && !self.engine.exec_state(&id).await?.running {
-                        drain_until = Some(Instant::now() + DRAIN * 4);
+                runs = &mut ask, if over.is_none() => {
+                    if runs {
+                        pause = (pause * 2).min(ASK_LATEST);
+                        ask = Box::pin(self.ask_after(pause, &id));
+                    } else {
+                        over = Some(Instant::now());
                     }
-                }
-                () = sleep_until(drain_until.unwrap_or_else(Instant::now)), if drain_until.is_some() => {
-                    return self.ended(&id).await;
                 }
             }
         }
+    }
+
+    /// Asks later whether the process runs. An engine that does not answer is no answer: the stream tells of a lost one.
+    async fn ask_after(&self, pause: Duration, id: &str) -> bool {
+        sleep(pause).await;
+        self.engine.exec_state(id).await.map_or(true, |state| state.running)
     }
 
     async fn ended(&self, id: &str) -> Result<Ending, EngineError> {
@@ -194,6 +157,7 @@ impl<E: Engine> Place<'_, E> {
     /// where the engine does not answer.
     async fn stop(
         &self,
+        id: &str,
         mut output: crate::engine::Output,
         out: &JobOutput,
         ending: Ending,
@@ -223,7 +187,9 @@ impl<E: Engine> Place<'_, E> {
                 () = &mut print => return true,
                 () = end => {}
             }
+            // What is not printed by now waits for a slow reader, or is held by a process that nobody can end.
             timeout(Duration::from_secs(2), print).await.is_ok()
+                || self.engine.exec_state(id).await.is_ok_and(|state| !state.running)
         };
         let ended = timeout(limit, all).await.unwrap_or(false);
         if !ended && self.may_kill {
@@ -233,10 +199,10 @@ impl<E: Engine> Place<'_, E> {
     }
 }
 
+/// Gives the script to the process. It never ends: the connection carries the output too, and stays until the stage is over.
 async fn feed(mut input: Input, script: Vec<u8>) {
     // A process that ends before it has read everything closes its stdin: its exit code says the rest.
     let _ = input.write_all(&script).await;
     let _ = input.shutdown().await;
-    // The connection carries the output too; it stays until the stage is over.
     std::future::pending::<()>().await;
 }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::apply::refused_container;
-use super::exec::JobOutput;
+use super::output::JobOutput;
 use crate::engine::{ContainerState, Engine};
 use crate::outcome::Failure;
 use crate::plan::script;
@@ -66,13 +66,14 @@ pub async fn run<E: Engine>(
     }
 }
 
-/// Asks a container whose ENTRYPOINT handed over earlier who stages run as: the hint of that was lost.
+/// Asks a running container who stages run as: the hint of that was lost. `None`: its ENTRYPOINT handed over to nobody
+/// yet, since the stage that waited for it was killed.
 pub async fn ask<E: Engine>(
     engine: &E,
     container: &str,
     state: &ContainerState,
     state_name: &str,
-) -> Result<String, Failure> {
+) -> Result<Option<String>, Failure> {
     let spec = ExecSpec {
         command: script::identity(state_name),
         user: String::new(),
@@ -84,7 +85,8 @@ pub async fn ask<E: Engine>(
     while let Some(Ok(chunk)) = exec.output.next().await {
         text.extend_from_slice(&chunk.bytes);
     }
-    Ok(stage_user(&state.user, &String::from_utf8_lossy(&text)))
+    let text = String::from_utf8_lossy(&text);
+    Ok((!text.trim().is_empty()).then(|| stage_user(&state.user, &text)))
 }
 
 async fn ended<E: Engine>(engine: &E, container: &str) -> Failure {
@@ -105,10 +107,11 @@ async fn ended<E: Engine>(engine: &E, container: &str) -> Failure {
     }
 }
 
-/// Decides who stages run as. Only root can have become somebody else; anybody else stays who the container's
-/// configuration says, so that nothing an image prints gives it another user.
+/// Decides who stages run as, by `uid gid groups… /gid-of-that-user`. Only root can have become somebody else; anybody
+/// else stays who the container's configuration says, so that nothing an image prints gives it another user.
 fn stage_user(configured: &str, identity: &str) -> String {
-    let mut words = identity.split_ascii_whitespace();
+    let (ids, own) = identity.split_once('/').unwrap_or((identity, ""));
+    let mut words = ids.split_ascii_whitespace();
     let number =
         |word: Option<&str>| word.filter(|w| w.chars().all(|c| c.is_ascii_digit())).map(str::to_owned);
     let is_root = matches!(configured.split(':').next(), None | Some("" | "0" | "root"));
@@ -116,9 +119,9 @@ fn stage_user(configured: &str, identity: &str) -> String {
     if !is_root || (uid == "0" && gid == "0") {
         return String::new();
     }
-    // The engine adds the groups of /etc/group only where no group is named.
+    // The engine adds the groups of /etc/group only where no group is named, and then takes that user's own one.
     let more_groups = words.any(|group| group != gid);
-    if more_groups { uid } else { format!("{uid}:{gid}") }
+    if more_groups && own.trim() == gid { uid } else { format!("{uid}:{gid}") }
 }
 
 /// Finds the marker in a stream, however it is cut, and holds nothing else back.
@@ -185,7 +188,9 @@ mod tests {
     fn only_root_can_have_become_somebody_else() {
         for (configured, identity, user) in [
             ("", "1000 1000 1000", "1000:1000"),
-            ("root", "1000 1000 1000 27", "1000"),
+            ("root", "1000 1000 1000 27 /1000", "1000"),
+            ("root", "1000 1000 1000 27 /100", "1000:1000"),
+            ("root", "4242 4242 4242 27 /", "4242:4242"),
             ("0:0", "0 0 0 1 2", ""),
             ("1000", "0 0 0", ""),
             ("dev", "1001 1001 ", ""),

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::apply::refused_container;
 use super::begin::Begun;
-use super::exec::{Ending, JobOutput, Place as ExecPlace, Stop};
+use super::ended::{build_ended, gone, helper_ended};
+use super::exec::{Ending, Place as ExecPlace, Stop};
 use super::handover;
 use super::hint::BuildHint;
+use super::output::JobOutput;
 use super::service_logs;
 use crate::engine::{ContainerState, Engine, EngineError};
 use crate::host::read_bounded;
@@ -54,7 +56,7 @@ pub async fn run<E: Engine>(
         // The engine does not answer: the processes are its own to end, or the next cleanup's.
         () = late.overdue(begun.settings.job.kill_grace + GIVE_UP) => Ok(Ending::Stopped),
     };
-    let limit = if matches!(ending, Ok(Ending::Exited(_))) { FLUSH } else { FLUSH_STOPPED };
+    let regular = matches!(ending, Ok(Ending::Exited(_)));
     let verdict = match ending {
         Ok(Ending::Exited(Some(0))) => Ok(()),
         Ok(Ending::Exited(code)) => Err(runs.verdict(code).await),
@@ -65,8 +67,12 @@ pub async fn run<E: Engine>(
         ))),
         Err(failure) => Err(failure),
     };
-    out.finish(limit).await;
-    verdict
+    // A reader that stands still does not hold a stage that is to end.
+    let flushed = tokio::select! {
+        flushed = out.finish(if regular { FLUSH } else { FLUSH_STOPPED }) => flushed,
+        () = stop.overdue(FLUSH_STOPPED) => false,
+    };
+    verdict.map_err(|failure| if flushed { failure } else { failure.quiet() })
 }
 
 struct Run<'a, E> {
@@ -78,11 +84,15 @@ struct Run<'a, E> {
 
 impl<E: Engine> Run<'_, E> {
     async fn in_helper(&self, script: Vec<u8>, stop: &mut Stop) -> Result<Ending, Failure> {
-        let Begun { job, settings, names, .. } = self.begun;
+        let Begun { settings, names, .. } = self.begun;
         let helper = names.helper();
-        let options = stage_options(job, &settings.job, true, "");
-        let spec =
-            ExecSpec { command: script::stage(&options), user: String::new(), env: Vec::new(), stdin: true };
+        let options = stage_options(&settings.job, true, "");
+        let spec = ExecSpec {
+            command: script::stage(&options),
+            user: String::new(),
+            env: script::stage_env(),
+            stdin: true,
+        };
         match self.exec(&helper, &spec, script, stop).await {
             Ok(ending) => Ok(ending),
             Err(error) => Err(self.helper_failed(&helper, error).await),
@@ -118,13 +128,13 @@ impl<E: Engine> Run<'_, E> {
     }
 
     fn build_spec(&self, hint: &BuildHint) -> ExecSpec {
-        let Begun { job, settings, names, .. } = self.begun;
+        let Begun { settings, names, .. } = self.begun;
         let (user, state) = match hint {
             BuildHint::HandedOver(user) => (user.clone(), script::state_name(names.key())),
             BuildHint::Idle | BuildHint::Entrypoint => (String::new(), String::new()),
         };
-        let options = stage_options(job, &settings.job, false, &state);
-        ExecSpec { command: script::stage(&options), user, env: Vec::new(), stdin: true }
+        let options = stage_options(&settings.job, false, &state);
+        ExecSpec { command: script::stage(&options), user, env: script::stage_env(), stdin: true }
     }
 
     async fn exec(
@@ -156,24 +166,34 @@ impl<E: Engine> Run<'_, E> {
         let Some(state) = self.engine.container(build).await? else { return Err(gone("build")) };
         let real = state.labels.get(LABEL_ENTRYPOINT).is_some_and(|v| v == "real");
         let name = script::state_name(names.key());
-        let hint = if !real {
+        if !real {
             if !state.running {
                 self.engine
                     .start_container(build)
                     .await
                     .map_err(|e| refused_container("build", "the job's image", e))?;
             }
-            BuildHint::Idle
-        } else if state.running {
-            BuildHint::HandedOver(handover::ask(self.engine, build, &state, &name).await?)
-        } else {
-            let start =
-                handover::run(self.engine, build, &state, &name, settings.job.entrypoint_timeout, self.out);
-            tokio::select! {
-                user = start => BuildHint::HandedOver(user?),
-                () = stop.requested() => {
-                    let _ = self.engine.kill_container(build).await;
-                    return Ok(None);
+            hints.set_build(&BuildHint::Idle);
+            return Ok(Some(BuildHint::Idle));
+        }
+        let known = match state.running {
+            true => handover::ask(self.engine, build, &state, &name).await?,
+            false => None,
+        };
+        let hint = match known {
+            Some(user) => BuildHint::HandedOver(user),
+            None => {
+                if state.running {
+                    self.engine.kill_container(build).await?;
+                }
+                let limit = settings.job.entrypoint_timeout;
+                let start = handover::run(self.engine, build, &state, &name, limit, self.out);
+                tokio::select! {
+                    user = start => BuildHint::HandedOver(user?),
+                    () = stop.requested() => {
+                        let _ = self.engine.kill_container(build).await;
+                        return Ok(None);
+                    }
                 }
             }
         };
@@ -246,49 +266,4 @@ impl<E: Engine> Run<'_, E> {
 
 fn script_failed(step: &Step, code: u8) -> Failure {
     Failure::job(format!("stage {} failed with exit code {code}", step.name)).with_exit_code(code).quiet()
-}
-
-fn gone(role: &str) -> Failure {
-    Failure::system(format!("the {role} container was removed while the job ran"))
-        .hint("something on this host removes containers of running jobs")
-}
-
-/// The main process of the helper is hearth's own: its exit codes say what is wrong with image or volumes.
-fn helper_ended(state: &ContainerState) -> Failure {
-    match state.exit_code {
-        script::EXIT_NO_RUNNER => Failure::system(
-            "the helper image has no gitlab-runner, but the job has a cache or artifacts, which would be lost",
-        )
-        .hint("use GitLab's helper image, or set helper_binary to the host's own gitlab-runner (Linux hosts)"),
-        script::EXIT_BAD_VOLUME => {
-            Failure::system("the helper could not open the builds or cache directory for all users")
-                .hint("a volume of this host is mounted there: it must be writable for root in the container")
-        }
-        code => Failure::system(format!("the helper container ended{} with exit code {code}", why(state)))
-            .hint("its image needs sh and coreutils; it runs as root"),
-    }
-}
-
-/// The main process of the build container is the author's to keep alive.
-fn build_ended(state: &ContainerState) -> Failure {
-    let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(137);
-    if matches!(code, 126 | 127) && !state.oom_killed {
-        return Failure::job("the job's image has no shell: sh could not be started in it")
-            .hint("stages are shell scripts: the image needs sh in PATH")
-            .hint("an image of another architecture needs emulation (binfmt) on this host")
-            .with_exit_code(code);
-    }
-    Failure::job(format!(
-        "the main process of the build container was killed{}: exit code {code}",
-        why(state)
-    ))
-    .with_exit_code(code)
-}
-
-fn why(state: &ContainerState) -> String {
-    if !state.oom_killed {
-        return String::new();
-    }
-    let limit = crate::units::ByteSize(u64::try_from(state.memory).unwrap_or_default());
-    format!(" for lack of memory (limit {limit})")
 }

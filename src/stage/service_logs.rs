@@ -4,15 +4,21 @@
 //! output of a service only: engines stamp stdout and stderr before they put them in order.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use super::begin::Begun;
-use super::exec::JobOutput;
+use super::output::{JobOutput, Room};
 use crate::engine::{Engine, LogsRequest};
 use crate::image::ImageRef;
-use crate::job::Feature;
+use crate::job::{Feature, ServiceRequest};
+use crate::plan::wish::requested_services;
+
+/// How long a service's line waits for the script to end its own.
+const LINE_WAIT: Duration = Duration::from_secs(2);
 
 /// Follows the services of a job.
 pub struct Follower<'a, E> {
@@ -68,25 +74,21 @@ impl<'a, E: Engine> Follower<'a, E> {
     /// Finds where the last stage stopped. Without CI_DEBUG_SERVICES there is nothing to follow.
     pub fn new(begun: &'a Begun, engine: &'a E, out: &'a JobOutput) -> Self {
         let Begun { job, settings, names, hints, .. } = begun;
-        let configured = settings.job.services.iter().map(|s| (job.expand(&s.name), job.expand(&s.alias)));
-        let asked = job.services.iter().map(|s| (s.image.name.clone(), s.aliases.join(" ")));
-        let services = if job.has(Feature::DebugServices) {
-            configured
-                .chain(asked)
-                .enumerate()
-                .map(|(index, (image, aliases))| {
-                    let hint = format!("hearth-service-{index}");
-                    Service {
-                        container: names.service(index),
-                        label: label(&image, &aliases),
-                        last: RefCell::new(Last::read(&hints.read(&hint).unwrap_or_default())),
-                        hint,
-                    }
-                })
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let requests =
+            if job.has(Feature::DebugServices) { requested_services(job, &settings.job) } else { Vec::new() };
+        let services = requests
+            .into_iter()
+            .enumerate()
+            .map(|(index, (request, _))| {
+                let hint = format!("hearth-service-{index}");
+                Service {
+                    container: names.service(index),
+                    label: label(&request),
+                    last: RefCell::new(Last::read(&hints.read(&hint).unwrap_or_default())),
+                    hint,
+                }
+            })
+            .collect();
         Self { begun, engine, out, services }
     }
 
@@ -103,6 +105,20 @@ impl<'a, E: Engine> Follower<'a, E> {
         }
     }
 
+    /// Waits for room at the start of a line: something put into the middle of one would hide a secret from the runner
+    /// that masks it. Gives up waiting where the script prints no line end for long.
+    async fn room(&self) -> Option<Room<'_>> {
+        let deadline = Instant::now() + LINE_WAIT;
+        loop {
+            let room = self.out.reserve().await?;
+            if room.is_at_line_start() || Instant::now() >= deadline {
+                return Some(room);
+            }
+            drop(room);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn print(&self, service: &Service, follow: bool) {
         let since = service.last.borrow().since();
         let request = LogsRequest { since, follow, timestamps: true, tail: None };
@@ -112,21 +128,20 @@ impl<'a, E: Engine> Follower<'a, E> {
             for line in cutters[usize::from(chunk.stderr)].take(&chunk.bytes) {
                 let (stamp, _) = line.split_once(' ').unwrap_or((line.trim_end(), ""));
                 // Sent and remembered in one go: what is dropped between two awaits was neither.
-                let Some(permit) = self.out.reserve().await else { return };
+                let Some(room) = self.room().await else { return };
                 if service.last.borrow_mut().is_new(chunk.stderr, stamp) {
                     let text = format!("\u{1b}[0;90m[service:{}] {line}\u{1b}[0;m\n", service.label);
-                    permit.send(text.into());
+                    room.send(text.into());
                 }
             }
         }
     }
 }
 
-fn label(image: &str, aliases: &str) -> String {
-    let first = aliases.split([' ', ',']).find(|alias| !alias.is_empty()).map(str::to_owned);
-    first
-        .or_else(|| image.parse::<ImageRef>().ok()?.service_aliases().into_iter().next())
-        .unwrap_or_else(|| image.to_owned())
+/// A service is called by its first alias, else by the first name that its image gives it.
+fn label(service: &ServiceRequest) -> String {
+    let from_image = || service.image.name.parse::<ImageRef>().ok()?.service_aliases().into_iter().next();
+    service.aliases.first().cloned().or_else(from_image).unwrap_or_else(|| service.image.name.clone())
 }
 
 /// Cuts a stream into lines.
@@ -170,6 +185,8 @@ fn epoch_seconds(stamp: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::job::{ImageRequest, ServiceRequest};
+
     use super::{Last, LineCutter, epoch_seconds, label};
 
     #[test]
@@ -200,7 +217,12 @@ mod tests {
 
     #[test]
     fn a_service_is_called_by_its_first_alias() {
-        assert_eq!(label("postgres:16", "db other"), "db");
-        assert_eq!(label("group/postgres:16", ""), "group__postgres");
+        let service = |name: &str, aliases: &[&str]| ServiceRequest {
+            image: ImageRequest { name: name.into(), ..ImageRequest::default() },
+            aliases: aliases.iter().map(|a| (*a).to_owned()).collect(),
+            ..ServiceRequest::default()
+        };
+        assert_eq!(label(&service("postgres:16", &["db", "other"])), "db");
+        assert_eq!(label(&service("group/postgres:16", &[])), "group__postgres");
     }
 }

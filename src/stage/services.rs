@@ -7,7 +7,8 @@ use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::engine::{Engine, Health, LogsRequest};
+use super::ended::{gone, helper_ended};
+use crate::engine::{Engine, EngineError, Health, LogsRequest};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::script::{self, WaitFor};
@@ -92,7 +93,17 @@ async fn by_ports<E: Engine>(engine: &E, plan: &JobPlan, limit: Duration) -> Res
         env: Vec::new(),
         stdin: false,
     };
-    let mut exec = engine.exec(&plan.helper.name, &spec).await?;
+    let mut exec = match engine.exec(&plan.helper.name, &spec).await {
+        Ok(exec) => exec,
+        Err(error @ EngineError::Conflict { .. }) => {
+            return Err(match engine.container(&plan.helper.name).await? {
+                Some(state) if !state.running => helper_ended(&state),
+                Some(_) => error.into(),
+                None => gone("helper"),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut text = Vec::new();
     let read = async {
         while let Some(Ok(chunk)) = exec.output.next().await {

@@ -11,6 +11,7 @@ mod contract;
 mod driving;
 mod engine_trouble;
 mod entrypoints;
+mod everyday;
 mod front;
 mod image_access;
 mod image_policies;

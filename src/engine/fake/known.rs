@@ -39,8 +39,8 @@ impl Known {
             Some(Self::Idle)
         } else if is(script::probe()) {
             Some(Self::Probe)
-        } else if is(script::helper("", false, "", &[])) {
-            let open = argv.get(8..).unwrap_or_default().to_vec();
+        } else if is(script::helper("", false, "", "", &[])) {
+            let open = argv.get(9..).unwrap_or_default().to_vec();
             Some(Self::Helper { builds: word(0), ready: word(1), need_runner: word(2) == "1", open })
         } else if is(script::stage(&script::StageOptions::default())) {
             Some(Self::Stage { ready: word(0), memory: word(2) })
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_script_of_the_plan_is_recognised() {
-        let helper = script::helper("/builds", true, "0000", &["/builds".into(), "/cache".into()]);
+        let helper = script::helper("/builds", true, "0000", "", &["/builds".into(), "/cache".into()]);
         let wait = script::wait(9, &[script::WaitFor { index: 1, host: "db".into(), ports: vec![5432, 80] }]);
         let stage =
             script::StageOptions { ready_file: "/r".into(), memory: "1 GiB".into(), ..Default::default() };

@@ -1,3 +1,4 @@
+unset HEARTH_STAGE
 # Runs the stage's script, which comes on stdin, and ends what it leaves behind.
 # $1 ready file to wait for, $2 name of the state an ENTRYPOINT handed over, $3 memory limit for people, $4 umask
 hearth_ready=$1 hearth_state=$2 hearth_limit=$3 hearth_umask=$4
@@ -6,27 +7,29 @@ if [ -n "$hearth_ready" ]; then
   while [ ! -e "$hearth_ready" ]; do sleep 0.02 2>/dev/null || { [ $? -gt 128 ] && exit 143; sleep 1; }; done
 fi
 if [ -n "$hearth_state" ]; then
+  hearth_file=
   for hearth_dir in /dev/shm /tmp /var/tmp "$HOME" .; do
-    [ -r "$hearth_dir/$hearth_state" ] || continue
-    hearth_file=$hearth_dir/$hearth_state
-    hearth_n=
+    if [ -r "$hearth_dir/$hearth_state" ]; then hearth_file=$hearth_dir/$hearth_state; break; fi
+  done
+  # Tried first where it does no harm: without it the environment stays what the container's configuration says.
+  if [ -n "$hearth_file" ] && (. "$hearth_file") >/dev/null 2>&1; then
     while IFS= read -r hearth_l; do
-      case $hearth_l in
-        'declare -x '*) hearth_l=${hearth_l#declare -x } ;;
-        'export '*) hearth_l=${hearth_l#export } ;;
-        *) continue ;;
-      esac
-      hearth_n="$hearth_n ${hearth_l%%=*}"
+      hearth_l=${hearth_l#export }
+      hearth_l=${hearth_l#declare -x }
+      hearth_l=${hearth_l%%=*}
+      # Lines of a value of several lines may look like anything; a name that is none would end the shell.
+      case $hearth_l in ''|[0-9]*|*[!A-Za-z0-9_]*|hearth_*) continue ;; esac
+      unset "$hearth_l" 2>/dev/null
     done <<HEARTH_EOF
 $(export -p)
 HEARTH_EOF
-    for hearth_l in $hearth_n; do unset "$hearth_l" 2>/dev/null; done
     . "$hearth_file"
     cd "$HEARTH_CWD" 2>/dev/null
     umask "$HEARTH_UMASK"
-    unset HEARTH_CWD HEARTH_UMASK HEARTH_IDENTITY hearth_n
-    break
-  done
+    unset HEARTH_CWD HEARTH_UMASK HEARTH_IDENTITY
+  else
+    echo "hearth: what the ENTRYPOINT handed over is lost; the stage sees the image's own environment" >&2
+  fi
 fi
 [ -n "$hearth_umask" ] && umask "$hearth_umask"
 # hearth_oom: sets hearth_kills to how often the kernel killed in this container for lack of memory (cgroup v2, v1).

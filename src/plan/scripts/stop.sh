@@ -9,7 +9,7 @@ hearth_find() {
     hearth_p=${hearth_l%%:*} hearth_k=${hearth_l#*:} hearth_s=${hearth_l##*:}
     [ "${hearth_k%%:*}" = 0 ] && [ "$hearth_p" != $$ ] || continue
     { read -r hearth_l <"/proc/$hearth_p/cmdline"; } 2>/dev/null
-    case $hearth_l in *'# hearth stage'*) hearth_top="$hearth_top$hearth_p " hearth_since=$hearth_s ;; esac
+    case $hearth_l in *hearth-stage*) hearth_top="$hearth_top$hearth_p " hearth_since=$hearth_s ;; esac
   done
   hearth_kids=' '
   [ -n "$hearth_since" ] && for hearth_l in $hearth_all; do

@@ -284,7 +284,7 @@ impl<E: Engine> World<E> {
 
 /// Makes an exec's spec.
 pub(super) fn exec(command: Vec<String>, stdin: bool) -> ExecSpec {
-    ExecSpec { command, user: String::new(), env: Vec::new(), stdin }
+    ExecSpec { command, user: String::new(), env: hearth::plan::script::stage_env(), stdin }
 }
 
 /// Makes an anonymous pull.

@@ -57,7 +57,7 @@ fn spec(name: &str, image: &str, command: Vec<String>) -> ContainerSpec {
 }
 
 fn exec(command: Vec<String>) -> ExecSpec {
-    ExecSpec { command, user: String::new(), env: Vec::new(), stdin: true }
+    ExecSpec { command, user: String::new(), env: crate::plan::script::stage_env(), stdin: true }
 }
 
 /// Creates and starts a container.

@@ -113,7 +113,7 @@ async fn a_stage_without_memory_says_so() {
 async fn a_stage_waits_for_the_helper_who_sweeps() {
     let fake = engine();
     fake.helper_takes(3 * SECOND);
-    let mut helper = spec("one", "job:1", script::helper("/builds", true, "", &["/builds".to_owned()]));
+    let mut helper = spec("one", "job:1", script::helper("/builds", true, "", "", &["/builds".to_owned()]));
     helper.entrypoint = Some(vec![String::new()]);
     helper.mounts =
         vec![MountSpec { source: "builds".into(), target: "/builds".into(), options: String::new() }];
@@ -134,7 +134,7 @@ async fn a_stage_waits_for_the_helper_who_sweeps() {
 async fn a_helper_without_a_runner_exits_with_its_code() {
     let fake = Fake::new();
     fake.image_here("helper:1", FakeImage::new("helper").without_runner());
-    run(&fake, &spec("one", "helper:1", script::helper("/builds", true, "", &[]))).await;
+    run(&fake, &spec("one", "helper:1", script::helper("/builds", true, "", "", &[]))).await;
     fake.until_ended("one").await;
     assert_eq!(fake.container("one").await.unwrap().unwrap().exit_code, script::EXIT_NO_RUNNER);
 }
