@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -14,6 +15,8 @@ use crate::world::{World, skip, write};
 pub(crate) struct OwnEngine {
     dir: PathBuf,
     child: Option<Child>,
+    /// Its default bridge. Without one of its own, it would take or delete the one of the machine's engine.
+    bridge: String,
     /// `unix:///…`, for settings and DOCKER_HOST.
     pub(crate) host: String,
 }
@@ -28,7 +31,18 @@ impl OwnEngine {
         let dir = world.dir.join("engine");
         std::fs::create_dir_all(dir.join("data")).expect("a directory");
         let host = format!("unix://{}", dir.join("e.sock").display());
-        let mut engine = Self { dir, child: None, host };
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let subnet = 20 + (std::process::id() * 4 + NEXT.fetch_add(1, Ordering::Relaxed)) % 200;
+        let mut engine = Self { dir, child: None, bridge: format!("hearth-t{subnet}"), host };
+        let bridge = &engine.bridge;
+        let address = format!("10.{subnet}.255.1/24");
+        let made = ip(&["link", "add", "name", bridge, "type", "bridge"])
+            && ip(&["addr", "add", &address, "dev", bridge])
+            && ip(&["link", "set", bridge, "up"]);
+        if !made {
+            skip(test, "no bridge for an engine of its own can be made here");
+            return None;
+        }
         if engine.launch() {
             return Some(engine);
         }
@@ -55,11 +69,11 @@ impl OwnEngine {
     }
 
     fn launch(&mut self) -> bool {
+        // No --bridge=none and no address pools: with them, a dockerd deletes docker0, whosever it is.
         let log = File::options().create(true).append(true).open(self.dir.join("log")).expect("a log");
-        let number = std::process::id() % 200;
         let child = Command::new("dockerd")
-            .args(["--bridge=none", "--iptables=false", "--ip-masq=false", "--shutdown-timeout=2"])
-            .arg(format!("--default-address-pool=base=10.{}.0.0/16,size=24", 40 + number))
+            .args(["--iptables=false", "--ip-masq=false", "--shutdown-timeout=2"])
+            .arg(format!("--bridge={}", self.bridge))
             .arg(format!("--data-root={}", self.dir.join("data").display()))
             .arg(format!("--exec-root={}", self.dir.join("x").display()))
             .arg(format!("--pidfile={}", self.dir.join("pid").display()))
@@ -154,7 +168,12 @@ impl Drop for OwnEngine {
         self.end(Signal::SIGTERM);
         kill_its_own(&self.dir);
         unmount_below(&self.dir);
+        ip(&["link", "del", &self.bridge]);
     }
+}
+
+fn ip(args: &[&str]) -> bool {
+    Command::new("ip").args(args).output().is_ok_and(|output| output.status.success())
 }
 
 /// Kills what an engine that was killed leaves: its containerd and the shims, whose arguments name this directory.

@@ -149,6 +149,14 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        // A test that failed may have left more than volumes.
+        let name = format!("name=hearth-{}-", self.token);
+        for container in docker(&["ps", "-aq", "--filter", &name]).lines() {
+            docker(&["rm", "-f", "-v", container]);
+        }
+        for network in docker(&["network", "ls", "-q", "--filter", &name]).lines() {
+            docker(&["network", "rm", network]);
+        }
         let volumes = docker(&["volume", "ls", "-q", "--filter", &format!("name=hearth-{}-", self.token)]);
         for volume in volumes.lines() {
             docker(&["volume", "rm", "-f", volume]);
