@@ -31,6 +31,7 @@ mod refusals;
 mod services;
 mod site;
 mod smoke;
+mod socket_builds;
 #[cfg(feature = "fake-engine")]
 mod support;
 mod tools;
