@@ -58,13 +58,19 @@ fn what_an_entrypoint_exports_is_seen_by_script_and_after_script() {
     let seen =
         "\nyes|one\ntwo|/opt/entry/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|no\n";
     assert_eq!(ran.log.matches(seen).count(), 2, "{}", ran.log);
+    // An image with bash, where sh is another shell.
+    let lines = "export FROM_ENTRY=yes FROM_ENTRY_LINES='one\ntwo' ODD=\"$(printf '\\001 \\t \\\\ \\047 \\042 $x')\"; exec \"$@\"";
+    let look = "echo \"$FROM_ENTRY|$FROM_ENTRY_LINES|${BASH_VERSION:+bash}|$ODD|\"";
+    let job =
+        with_entrypoint(world.job().image(world.image("job/debian")), lines).script(look).after_script(look);
+    let ran = run(&world, &job);
+    ran.succeeded().is_silent_about("not found");
+    let seen = "\nyes|one\ntwo|bash|\u{1} \t \\ ' \" $x|\n";
+    assert_eq!(ran.log.matches(seen).count(), 2, "{}", ran.log);
     // What it takes away is gone as well.
-    let job = with_entrypoint(
-        world.job().variable("TAKEN", "x"),
-        "unset NEVER; export A='x y' B=; cd /srv; exec \"$@\"",
-    );
-    let ran = run(&world, &job.script("echo \"[$A|${B-unset}|$NEVER]\""));
-    ran.succeeded().says("\n[x y||]\n");
+    let job = with_entrypoint(world.job().variable("TAKEN", "x"), "export A='x y' B=; cd /srv; exec \"$@\"");
+    let ran = run(&world, &job.script("echo \"[$A|${B-unset}]\""));
+    ran.succeeded().says("\n[x y|]\n");
 }
 
 #[test]

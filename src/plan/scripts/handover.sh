@@ -16,9 +16,9 @@ HEARTH_UMASK=$(umask)
 HEARTH_CWD=$(pwd)
 HEARTH_IDENTITY="$hearth_uid $hearth_gid $hearth_groups /$hearth_own"
 export HEARTH_UMASK HEARTH_CWD HEARTH_IDENTITY
+# It is sh that will read this, and bash would write what only bash can read.
 for hearth_dir in /dev/shm /tmp /var/tmp "$HOME" .; do
-  # By the shell that will read it: each writes quotes and line ends in its own way.
-  if (umask 077; sh -c 'export -p' >"$hearth_dir/@STATE@") 2>/dev/null; then break; fi
+  if (umask 077; { sh -c 'export -p' || export -p; } >"$hearth_dir/@STATE@") 2>/dev/null; then break; fi
 done
 printf '\036hearth-handover %s\036' "$HEARTH_IDENTITY"
 command -v sleep >/dev/null 2>&1 || kill -STOP $$
