@@ -25,6 +25,7 @@ mod networks;
 mod nine_stages;
 mod outcomes;
 mod own_engine;
+mod output;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;

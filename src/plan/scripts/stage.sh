@@ -80,7 +80,8 @@ hearth_find() {
 # A stage that is stopped leaves the killing to the one who stops it: what got TERM may use its grace.
 hearth_stopped=
 trap hearth_stopped=1 TERM
-"$hearth_shell"
+# One stream, since the order of two would not be kept.
+"$hearth_shell" 2>&1
 hearth_code=$?
 hearth_round=0
 while [ -n "$hearth_stopped" ] && [ $hearth_round -lt 6000 ]; do
@@ -98,6 +99,6 @@ while [ $hearth_round -lt 20 ]; do
 done
 hearth_oom
 if [ "$hearth_kills" -gt "$hearth_before" ]; then
-  printf '\n\033[31;1mERROR: out of memory: the kernel killed a process of this stage (memory limit: %s)\033[0;m\n' "$hearth_limit" >&2
+  printf '\n\033[31;1mERROR: out of memory: the kernel killed a process of this stage (memory limit: %s)\033[0;m\n' "$hearth_limit"
 fi
 exit $hearth_code
