@@ -24,8 +24,9 @@ mod limits;
 mod networks;
 mod nine_stages;
 mod outcomes;
-mod own_engine;
 mod output;
+mod own_engine;
+mod processes;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;

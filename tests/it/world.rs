@@ -95,6 +95,7 @@ impl World {
         let mut job = JobDescription::new(unique()).image(self.image("job/busybox"));
         job.short_token = self.token.clone();
         job.timeouts = Timeouts {
+            job: Duration::from_secs(240),
             graceful_kill: Duration::from_secs(60),
             prepare_retry: Duration::from_millis(10),
             stage_retry: Duration::from_millis(10),
