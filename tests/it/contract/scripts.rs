@@ -91,8 +91,9 @@ pub(super) async fn a_stage_that_waits_for_the_helper_is_stopped<E: Engine>(worl
 pub(super) async fn a_helper_readies_sweeps_and_goes<E: Engine>(world: &World<E>) {
     let volume = world.volume("builds");
     world.engine.create_volume(&volume).await.unwrap();
-    let mut spec =
-        world.spec("helper", script::helper("/builds", false, "", "", &["/builds".to_owned()])).await;
+    let mut spec = world
+        .spec("helper", script::helper("/builds", false, "", "/builds/p.tmp", &["/builds".to_owned()]))
+        .await;
     spec.entrypoint = Some(vec![String::new()]);
     spec.init = true;
     spec.mounts = vec![mount(&volume.name, "/builds")];
