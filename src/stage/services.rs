@@ -53,17 +53,17 @@ pub async fn wait_until_ready<E: Engine>(
     log: &JobLog,
 ) -> Result<(), Failure> {
     let Some(limit) = settings.wait_for_services_timeout else { return Ok(()) };
-    let known: Vec<usize> = (0..plan.services.len())
-        .filter(|index| plan.services[*index].readiness != Readiness::Unknown)
-        .collect();
-    if known.is_empty() {
+    if plan.services.is_empty() {
         return Ok(());
     }
     log.line(format!("Waiting for services to be ready (at most {} s) ...", limit.as_secs()));
     let (by_port, by_health) = join(by_ports(engine, plan, limit), by_healthcheck(engine, plan, limit)).await;
     let ready: BTreeSet<usize> = by_port?.into_iter().chain(by_health).collect();
-    for index in known.into_iter().filter(|index| !ready.contains(index)) {
-        complain(engine, &plan.services[index], limit, log).await;
+    for (_, service) in plan.services.iter().enumerate().filter(|(index, _)| !ready.contains(index)) {
+        // There is nothing to wait for in a service that only runs.
+        if service.readiness != Readiness::Unknown || !runs(engine, service).await {
+            complain(engine, service, limit, log).await;
+        }
     }
     Ok(())
 }
@@ -138,6 +138,13 @@ async fn is_healthy<E: Engine>(engine: &E, service: &ServicePlan, limit: Duratio
         }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
+}
+
+async fn runs<E: Engine>(engine: &E, service: &ServicePlan) -> bool {
+    engine
+        .container(&service.container.name)
+        .await
+        .is_ok_and(|state| state.is_some_and(|state| state.running))
 }
 
 async fn complain<E: Engine>(engine: &E, service: &ServicePlan, limit: Duration, log: &JobLog) {
