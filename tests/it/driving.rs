@@ -76,6 +76,17 @@ impl World {
         ran
     }
 
+    /// Finds the driver's running processes, as their directories below /proc and their command lines.
+    pub(crate) fn driver_processes(&self) -> Vec<(PathBuf, String)> {
+        let config = self.dir.join("config.toml").display().to_string();
+        let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+        let lines = processes.map(|it| {
+            let line = std::fs::read(it.path().join("cmdline")).unwrap_or_default();
+            (it.path(), String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned())
+        });
+        lines.filter(|(_, line)| line.contains(&config)).collect()
+    }
+
     /// The name of one of the job's containers, such as `build`.
     pub(crate) fn container(&self, job: &JobDescription, role: &str) -> String {
         format!("hearth-{}-job-{}-{role}", job.short_token, job.id)

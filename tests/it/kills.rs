@@ -159,10 +159,12 @@ fn cleanup_by_hand_removes_what_a_dead_runner_left_and_may_be_repeated() {
         assert_eq!(world.left(&job), Vec::<String>::new());
         world.cleanup_by_hand(&job);
 
-        // A runner that dies in the middle of prepare: its driver may go on creating things for a moment.
+        // A runner that dies in the middle of prepare: its driver goes on creating things for a moment.
         let job = world.job().script("true");
         abandon(world.runner(), &job, "prepare", Moment::Output("Using".to_owned())).await;
-        std::thread::sleep(Duration::from_secs(3));
+        while !world.driver_processes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         world.cleanup_by_hand(&job);
         assert_eq!(world.left(&job), Vec::<String>::new());
 

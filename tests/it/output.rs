@@ -44,15 +44,11 @@ impl Events for Check<'_> {
 
 /// Returns the most memory that the running build_script call of this world had so far, in KiB.
 fn peak_of_driver(world: &World) -> u64 {
-    let config = world.dir.join("config.toml").display().to_string();
-    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
-    let status = processes
-        .filter(|it| {
-            let line = std::fs::read(it.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(&config) && line.trim_end().ends_with("build_script")
-        })
-        .find_map(|it| std::fs::read_to_string(it.path().join("status")).ok())
+    let status = world
+        .driver_processes()
+        .into_iter()
+        .filter(|(_, line)| line.ends_with("build_script"))
+        .find_map(|(process, _)| std::fs::read_to_string(process.join("status")).ok())
         .expect("the driver runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
