@@ -1,0 +1,325 @@
+//! What jobs are measured in: settings, sources, a server, and a name of its own by which everything is found again.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hearth::engine::endpoint;
+use hearth::host::Host;
+use hearth::runner::{
+    CallReport, Cancel, Canceller, DriverCommand, Events, HttpServer, JobDescription, JobReport, Repository,
+    Served, StandIn,
+};
+use hearth::secret::Secret;
+use hearth::settings::{self, Settings};
+use nix::ifaddrs::getifaddrs;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Result;
+use crate::args::Args;
+use crate::shell;
+use crate::work::{Extras, Work};
+
+/// The world of one run of this program.
+pub(crate) struct World {
+    /// The driver that is measured.
+    pub driver: PathBuf,
+    /// The runner's short token: part of the name of everything that is made.
+    pub token: String,
+    /// The token of all jobs.
+    pub job_token: Secret,
+    /// The settings, as the driver reads them.
+    pub settings: Settings,
+    /// Sources and artifacts.
+    pub server: HttpServer,
+    /// The commit that jobs check out.
+    pub commit: String,
+    /// The engine's endpoint.
+    pub endpoint: String,
+    /// This program.
+    pub exe: PathBuf,
+    /// The directory of everything that is no container, network or volume.
+    pub dir: PathBuf,
+    registry: String,
+    env: Vec<(OsString, OsString)>,
+    logs: bool,
+    number: Cell<u64>,
+    earlier: Cell<Option<(u64, u64)>>,
+    canceller: Canceller,
+}
+
+impl World {
+    /// Makes a world.
+    pub(crate) async fn new(host: &Host, args: &Args) -> Result<Self> {
+        let registry = host
+            .var("HEARTH_TEST_REGISTRY")
+            .and_then(OsStr::to_str)
+            .ok_or("no registry with the tests' images was named; `make bench` brings one up")?
+            .to_owned();
+        let pid = std::process::id();
+        let token = format!("bench{pid}");
+        let root = host.var("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let dir = root.join(format!("hearth-{token}"));
+        std::fs::create_dir_all(&dir)?;
+        let made = Self::within(host, args, registry, token, &dir).await;
+        if made.is_err() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        made
+    }
+
+    async fn within(host: &Host, args: &Args, registry: String, token: String, dir: &Path) -> Result<Self> {
+        let config = dir.join("config.toml");
+        std::fs::write(
+            &config,
+            format!(
+                "[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
+                 allowed_pull_policies = [\"always\", \"if-not-present\"]\n"
+            ),
+        )?;
+        let sources = settings::Sources::new(Some(config), None, None);
+        let env: Vec<(OsString, OsString)> = ["PATH", "DOCKER_HOST"]
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), host.var(name)?.to_owned())))
+            .chain([(OsString::from("HOME"), dir.into())])
+            .collect();
+        let (repository, commit) = sources_of_jobs(dir, &env)?;
+        let job_token = Secret::new(format!("glcbt-{token}"));
+        let served = Served { repository: Some(repository), tokens: vec![job_token.clone()] };
+        let driver = args
+            .driver
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_hearth")))
+            .canonicalize()?;
+        shell::install(dir, &format!("{registry}/helper:1"))?;
+        Ok(Self {
+            driver,
+            job_token,
+            settings: settings::load(&sources, None)?.settings,
+            server: HttpServer::start(bridge_address()?, served).await?,
+            commit,
+            endpoint: endpoint(None, host.var("DOCKER_HOST").and_then(OsStr::to_str)),
+            exe: host.exe.clone(),
+            dir: dir.to_owned(),
+            registry,
+            env,
+            logs: args.logs,
+            number: Cell::new(u64::from(std::process::id()) * 100_000),
+            earlier: Cell::new(None),
+            canceller: Canceller::new(),
+            token,
+        })
+    }
+
+    /// Ends the running job on a signal; its own cleanup and the sweep still run.
+    pub(crate) fn watch_signals(&self) {
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let canceller = self.canceller.clone();
+            if let Ok(mut signals) = signal(kind) {
+                tokio::spawn(async move {
+                    signals.recv().await;
+                    canceller.cancel(Cancel::Hard);
+                });
+            }
+        }
+    }
+
+    /// Runs every contender once, so that images, volumes and caches are there, and keeps an earlier job's artifacts.
+    pub(crate) async fn warm_up(&self) -> Result<()> {
+        for reference in [self.image("helper"), self.image("job/busybox"), self.image("job/web")] {
+            if docker(&["image", "inspect", &reference]).is_err() {
+                docker(&["pull", "-q", &reference])?;
+            }
+        }
+        let earlier = Work::NineStages.job(self, Extras::default());
+        self.run(&self.runner(self.hearth(), &[]), &earlier, &mut Quiet::default()).await?;
+        let archive =
+            self.server.artifacts(earlier.id).ok_or("the earlier job's artifacts did not arrive")?;
+        self.earlier.set(Some((earlier.id, archive.len() as u64)));
+        Ok(())
+    }
+
+    /// Returns the earlier job whose artifacts may be downloaded, and their size; `None` before there is one.
+    pub(crate) fn earlier(&self) -> Option<(u64, u64)> {
+        self.earlier.get()
+    }
+
+    /// Returns the image of that name, such as `job/busybox`.
+    pub(crate) fn image(&self, name: &str) -> String {
+        format!("{}/{name}:1", self.registry)
+    }
+
+    /// Returns a job number that was not used before.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.number.set(self.number.get() + 1);
+        self.number.get()
+    }
+
+    /// Returns how hearth is called.
+    pub(crate) fn hearth(&self) -> DriverCommand {
+        DriverCommand::new(&self.driver, &self.options())
+    }
+
+    /// Returns the options that hearth gets in each stage.
+    pub(crate) fn options(&self) -> [OsString; 2] {
+        ["--config".into(), self.dir.join("config.toml").into_os_string()]
+    }
+
+    /// Returns the environment of driver calls, with some variables replaced.
+    pub(crate) fn env(&self, more: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+        let replaced = |name: &OsString| more.iter().any(|(other, _)| other == name);
+        self.env.iter().filter(|(name, _)| !replaced(name)).chain(more).cloned().collect()
+    }
+
+    /// Makes a runner that calls a driver.
+    pub(crate) fn runner(&self, driver: DriverCommand, env: &[(OsString, OsString)]) -> StandIn {
+        StandIn::new(driver, self.env(env), &self.dir).canceller(self.canceller.clone())
+    }
+
+    /// Runs a job, which has to succeed.
+    pub(crate) async fn run(
+        &self,
+        runner: &StandIn,
+        job: &JobDescription,
+        events: &mut dyn Noisy,
+    ) -> Result<JobReport> {
+        let report = runner.run(job, events).await;
+        self.go_on()?;
+        if report.succeeded() {
+            return Ok(report);
+        }
+        let mut text = format!("job {} did not succeed: {:?}", job.id, report.outcome);
+        if self.logs {
+            write!(text, "\n{}", events.text())?;
+        } else {
+            text.push_str(" (--logs shows its log)");
+        }
+        Err(text.into())
+    }
+
+    /// Fails where a signal asked for the end.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        match self.canceller.level() {
+            Cancel::No => Ok(()),
+            Cancel::Graceful | Cancel::Hard => Err("interrupted".into()),
+        }
+    }
+
+    /// Waits until a signal asks for the end.
+    pub(crate) async fn interrupted(&self) {
+        while self.canceller.level() == Cancel::No {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Removes everything that carries this run's token. What a dying driver still makes is found by another look.
+    pub(crate) fn sweep(&self) {
+        let name = format!("name={}", self.token);
+        for _ in 0..20 {
+            let mut found = false;
+            for (list, remove) in [
+                (&["ps", "-aq", "--filter", &name][..], &["rm", "-f", "-v"][..]),
+                (&["network", "ls", "-q", "--filter", &name], &["network", "rm"]),
+                (&["volume", "ls", "-q", "--filter", &name], &["volume", "rm", "-f"]),
+            ] {
+                let ids = docker(list).unwrap_or_default();
+                let ids: Vec<&str> = ids.lines().collect();
+                if !ids.is_empty() {
+                    found |= docker(&[remove, &ids].concat()).is_err() || list[0] == "ps";
+                }
+            }
+            if !found {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            eprintln!("bench: {} was not removed: {error}", self.dir.display());
+        }
+    }
+}
+
+/// Events that keep the job's log for the case that it fails.
+pub(crate) trait Noisy: Events {
+    /// Returns the log.
+    fn text(&self) -> String;
+}
+
+/// Keeps the log and does nothing else.
+#[derive(Default)]
+pub(crate) struct Quiet {
+    log: RefCell<Vec<u8>>,
+}
+
+impl Events for Quiet {
+    fn log(&mut self, bytes: &[u8]) {
+        self.log.get_mut().extend_from_slice(bytes);
+    }
+
+    fn runner_log(&mut self, bytes: &[u8]) {
+        self.log(bytes);
+    }
+
+    fn call_ends(&mut self, _call: &CallReport) {}
+}
+
+impl Noisy for Quiet {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.log.borrow()).into_owned()
+    }
+}
+
+/// Runs the docker command line and returns what it printed.
+pub(crate) fn docker(args: &[&str]) -> Result<String> {
+    let output = Command::new("docker").args(args).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?)
+    } else {
+        Err(format!("docker {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
+    }
+}
+
+/// Returns this host's address on the engine's default bridge: containers on all bridges reach it.
+fn bridge_address() -> Result<IpAddr> {
+    let name = docker(&[
+        "network",
+        "inspect",
+        "bridge",
+        "-f",
+        "{{index .Options \"com.docker.network.bridge.name\"}}",
+    ])?;
+    let address = getifaddrs()?
+        .filter(|it| it.interface_name == name.trim())
+        .find_map(|it| Some(IpAddr::V4(it.address?.as_sockaddr_in()?.ip())));
+    address.ok_or_else(|| "this host has no address on the engine's default bridge".into())
+}
+
+/// Makes a repository with one commit of a few files.
+fn sources_of_jobs(dir: &Path, env: &[(OsString, OsString)]) -> Result<(Repository, String)> {
+    let work = dir.join("sources");
+    std::fs::create_dir_all(work.join("src"))?;
+    for number in 0..20 {
+        std::fs::write(work.join(format!("src/file{number}.txt")), "what a source file says\n".repeat(200))?;
+    }
+    let git = |words: &[&str]| -> Result<String> {
+        let identity =
+            ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "init.defaultBranch=main"];
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&work).args(identity).args(words);
+        let output = command.env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).output()?;
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        } else {
+            Err(format!("git {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
+        }
+    };
+    git(&["init", "-q"])?;
+    git(&["add", "."])?;
+    git(&["commit", "-q", "-m", "sources"])?;
+    let commit = git(&["rev-parse", "HEAD"])?;
+    Ok((Repository::new(work.join(".git"), env), commit))
+}
