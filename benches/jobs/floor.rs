@@ -33,14 +33,8 @@ pub(crate) async fn run(
     job: &JobDescription,
     phase: &dyn Fn(&str),
 ) -> Result<Timings> {
-    let work = async {
-        let engine = Docker::new(endpoint, Duration::from_secs(120), None)?;
-        Floor { world, engine, job, phase }.run().await
-    };
-    tokio::select! {
-        timings = work => timings,
-        () = world.interrupted() => Err("interrupted".into()),
-    }
+    let engine = Docker::new(endpoint, Duration::from_secs(120), None)?;
+    Floor { world, engine, job, phase }.run().await
 }
 
 struct Floor<'a> {
@@ -73,6 +67,7 @@ impl Floor<'_> {
         let mut wait = format!("while [ ! -e {} ]; do sleep 0.02; done; exec bash", script::READY_FILE);
         for stage in stages() {
             let Some(text) = scripting.script(&stage) else { continue };
+            self.world.go_on()?;
             let name = stage.name();
             (self.phase)(&name);
             let in_build = stage.is_user_step() || stage == Stage::AfterScript;

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&*error),
     };
     let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(&world, &args))));
-    world.sweep();
+    world.sweep(matches!(done, Ok(Ok(_))));
     match done {
         Ok(Ok(verdicts)) => verdicts.conclude(),
         Ok(Err(error)) => failed(&*error),

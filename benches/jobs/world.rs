@@ -16,7 +16,8 @@ use hearth::runner::{
 };
 use hearth::secret::Secret;
 use hearth::settings::{self, Settings};
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::InterfaceFlags;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Result;
@@ -100,7 +101,7 @@ impl World {
             driver,
             job_token,
             settings: settings::load(&sources, None)?.settings,
-            server: HttpServer::start(bridge_address()?, served).await?,
+            server: HttpServer::start(reachable_address()?, served).await?,
             commit,
             endpoint: endpoint(None, host.var("DOCKER_HOST").and_then(OsStr::to_str)),
             exe: host.exe.clone(),
@@ -209,16 +210,11 @@ impl World {
         }
     }
 
-    /// Waits until a signal asks for the end.
-    pub(crate) async fn interrupted(&self) {
-        while self.canceller.level() == Cancel::No {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Removes everything that carries this run's token. What a dying driver still makes is found by another look.
-    pub(crate) fn sweep(&self) {
+    /// Removes everything that carries this run's token. Where the run did not go `well`, a call may still be in
+    /// flight, and what it makes is found by another look.
+    pub(crate) fn sweep(&self, well: bool) {
         let name = format!("name={}", self.token);
+        let mut quiet = if well { 1 } else { 0 };
         for _ in 0..20 {
             let mut found = false;
             for (list, remove) in [
@@ -232,10 +228,11 @@ impl World {
                     found |= docker(&[remove, &ids].concat()).is_err() || list[0] == "ps";
                 }
             }
-            if !found {
+            quiet = if found { 0 } else { quiet + 1 };
+            if quiet > 1 {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(500));
         }
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             eprintln!("bench: {} was not removed: {error}", self.dir.display());
@@ -283,19 +280,23 @@ pub(crate) fn docker(args: &[&str]) -> Result<String> {
     }
 }
 
-/// Returns this host's address on the engine's default bridge: containers on all bridges reach it.
-fn bridge_address() -> Result<IpAddr> {
-    let name = docker(&[
-        "network",
-        "inspect",
-        "bridge",
-        "-f",
-        "{{index .Options \"com.docker.network.bridge.name\"}}",
-    ])?;
-    let address = getifaddrs()?
-        .filter(|it| it.interface_name == name.trim())
-        .find_map(|it| Some(IpAddr::V4(it.address?.as_sockaddr_in()?.ip())));
-    address.ok_or_else(|| "this host has no address on the engine's default bridge".into())
+/// Returns an address of this host that containers reach: that on the engine's default bridge, else another one.
+fn reachable_address() -> Result<IpAddr> {
+    let mut found: Vec<(bool, IpAddr)> = getifaddrs()?
+        .filter(|it| !it.flags.contains(InterfaceFlags::IFF_LOOPBACK))
+        .filter(|it| {
+            it.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING) || is_default(it)
+        })
+        .filter_map(|it| Some((!is_default(&it), IpAddr::V4(it.address?.as_sockaddr_in()?.ip()))))
+        .collect();
+    found.sort_by_key(|(other, _)| *other);
+    let first = found.first().map(|(_, address)| *address);
+    first.ok_or_else(|| "this host has no address that a container reaches".into())
+}
+
+/// Containers on all bridges reach the default one; it has a carrier only while a container is on it.
+fn is_default(interface: &InterfaceAddress) -> bool {
+    interface.interface_name == "docker0"
 }
 
 /// Makes a repository with one commit of a few files.
