@@ -42,17 +42,24 @@ hearth_oom() {
     done <"$hearth_d"
   done
 }
-hearth_scan
-hearth_base=$hearth_all
+# What is here before the script. Names only: most shells read /proc a character at a time, which on a small board is
+# most of what a stage costs.
+set -- /proc/[0-9]*
+hearth_base=" $* "
 hearth_oom
 hearth_before=$hearth_kills
 for hearth_shell in /usr/local/bin/bash /usr/bin/bash /bin/bash /usr/local/bin/sh /usr/bin/sh /bin/sh /busybox/sh sh; do
   [ -x "$hearth_shell" ] && break
 done
 # hearth_find: sets hearth_left to what the stage started and left: all but what was here before it, what that started
-# since, and execs of others.
+# since, and execs of others. A number that was here before and is a younger process now (by a second: to be here it
+# had to be started already) was given again.
 hearth_find() {
+  hearth_left=
+  set -- /proc/[0-9]*
+  [ " $* " = "$hearth_base" ] && return
   hearth_scan
+  hearth_since=${hearth_all#*" $$:"} hearth_since=${hearth_since#*:} hearth_since=${hearth_since%% *}
   hearth_keep=' '
   hearth_more=1
   while [ $hearth_more = 1 ]; do
@@ -66,13 +73,13 @@ hearth_find() {
         hearth_keep="$hearth_keep$hearth_p "; hearth_more=1; continue
       fi
       case $hearth_base in
-        *" $hearth_p:"*":$hearth_s "*) hearth_keep="$hearth_keep$hearth_p "; hearth_more=1; continue ;;
+        *" /proc/$hearth_p "*)
+          [ "$hearth_s" -le $((hearth_since + 100)) ] && { hearth_keep="$hearth_keep$hearth_p "; hearth_more=1; continue; } ;;
       esac
       [ "$hearth_k" = 1 ] || [ "$hearth_k" = $$ ] && continue
       case $hearth_keep in *" $hearth_k "*) hearth_keep="$hearth_keep$hearth_p "; hearth_more=1 ;; esac
     done
   done
-  hearth_left=
   for hearth_l in $hearth_all; do
     case $hearth_keep in *" ${hearth_l%%:*} "*) ;; *) hearth_left="$hearth_left ${hearth_l%%:*}" ;; esac
   done
