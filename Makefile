@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # The demo's job image; by default a small Debian with a C compiler, made from packages.
 IMAGE ?=
+# Further arguments of the bench: --rounds N, --only TOPIC, --json FILE, --driver PROGRAM, --logs.
+BENCH ?=
 
 .PHONY: help build test demo bench lint lint-rust lint-scripts lint-deny parts clean-parts
 
@@ -22,8 +24,8 @@ demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for an
 	tests/parts/with.sh $(MAKE) build
 	tests/parts/demo.sh $(IMAGE)
 
-bench: ## measures jobs against the raw API and against a plain docker driver
-	tests/parts/with.sh $(CARGO) bench --bench jobs
+bench: ## measures jobs against the raw API and against a plain docker driver (BENCH="--rounds 15" for more rounds)
+	tests/parts/with.sh $(CARGO) bench --bench jobs -- $(BENCH)
 
 lint: lint-rust lint-scripts lint-deny ## formatting, clippy, docs, shell scripts, licences
 

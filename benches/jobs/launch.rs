@@ -1,8 +1,7 @@
 //! The memory of stage processes: each is started by a launcher that asks the kernel for its child's peak.
 //!
-//! The launcher is this program itself: `jobs launch FILE PROGRAM ARGUMENTS`. The kernel counts the memory of the one
-//! that starts a process as that process's own until it runs its own program, so the launcher's is told too: it is a
-//! lower limit of what can be measured.
+//! The launcher is this program itself: `jobs launch FILE PROGRAM ARGUMENTS`. Some kernels count the memory of the one
+//! that starts a process as that process's own until it runs its own program, so the launcher's is told too.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -89,7 +88,7 @@ pub(crate) async fn run(world: &World, verdicts: &mut Verdicts) -> Result<Value>
         table.row([name.clone(), format!("{:.1}", mebibytes(*bytes))].into_iter().chain(judged));
     }
     table.print(&format!(
-        "Memory of stage processes, peak resident (not measured below {:.1} MiB, the launcher's own)",
+        "Memory of stage processes, peak resident (the launcher of each has {:.1} MiB itself)",
         mebibytes(launcher)
     ));
     let document = largest.into_iter().map(|(name, bytes)| (name, json!(bytes))).collect();
