@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Fake;
 use crate::engine::EngineError;
@@ -73,6 +74,8 @@ pub struct Called {
     pub call: Call,
     /// On what: a name, an image's reference, the container of an exec, an exec's ID, or `LABEL=VALUE`.
     pub object: String,
+    /// When.
+    pub at: Instant,
 }
 
 /// What happens to a call instead of what should.
@@ -92,9 +95,22 @@ pub(super) struct Calls {
     pub(super) made: Vec<Called>,
     pub(super) faults: Vec<(Call, String, Fault)>,
     pub(super) delays: Vec<(Call, Duration)>,
+    /// How many calls are still let in; `None`: all.
+    pub(super) left: Option<usize>,
 }
 
 impl Calls {
+    /// Takes note of a call; `false`: its client was killed before it.
+    fn let_in(&mut self, call: Call, object: &str) -> bool {
+        match &mut self.left {
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.made.push(Called { call, object: object.to_owned(), at: Instant::now() });
+        true
+    }
+
     fn fault(&mut self, call: Call, object: &str) -> Option<Fault> {
         let at =
             self.faults.iter().position(|(c, ending, _)| *c == call && object.ends_with(ending.as_str()))?;
@@ -118,10 +134,11 @@ impl Fake {
         T: Send + 'static,
         W: Future<Output = Result<T, EngineError>> + Send + 'static,
     {
-        let (fault, delay, timeout) = self.look(|state| {
-            state.calls.made.push(Called { call, object: object.to_owned() });
-            (state.calls.fault(call, object), state.calls.delay(call), state.timeout)
-        });
+        if !self.change(|state| state.calls.let_in(call, object)) {
+            std::future::pending::<()>().await;
+        }
+        let (fault, delay, timeout) =
+            self.look(|state| (state.calls.fault(call, object), state.calls.delay(call), state.timeout));
         if !self.is_up() {
             return Err(EngineError::Unreachable {
                 endpoint: "fake://".to_owned(),

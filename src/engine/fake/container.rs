@@ -183,7 +183,7 @@ impl Container {
             id: self.id.clone(),
             running: self.running(),
             fresh: self.status == Status::Fresh,
-            removing: false,
+            removing: self.removing,
             exit_code: self.exit_code,
             oom_killed: self.oom_killed,
             error: self.error.clone(),

@@ -71,6 +71,11 @@ impl Fake {
         self.look(|state| state.registries.rate = rate);
     }
 
+    /// Makes every layer take its time to be unpacked; nothing is heard of it meanwhile.
+    pub fn unpacking_takes(&self, time: Duration) {
+        self.look(|state| state.registries.unpacking = time);
+    }
+
     /// Returns how many bytes came over the network so far; bytes of a pull that was lost count.
     pub fn downloaded(&self) -> u64 {
         self.look(|state| state.registries.downloaded)
@@ -111,6 +116,26 @@ impl Fake {
     /// Sets how long clients wait for an answer; 120 s at first.
     pub fn set_timeout(&self, time: Duration) {
         self.look(|state| state.timeout = time);
+    }
+
+    /// Lets `calls` more calls in; those after them never come, as if their client was killed when it had sent the last.
+    /// What was let in is done.
+    pub fn cut_after(&self, calls: usize) {
+        self.change(|state| state.calls.left = Some(calls));
+    }
+
+    /// Waits until the last call that [`Fake::cut_after`] lets in has come.
+    pub async fn until_cut(&self) {
+        self.until(|state| state.calls.left == Some(0)).await;
+    }
+
+    /// Takes back all failures, delays and cuts of calls that were asked for.
+    pub fn heal(&self) {
+        self.change(|state| {
+            state.calls.faults.clear();
+            state.calls.delays.clear();
+            state.calls.left = None;
+        });
     }
 
     /// Makes removals of containers take their time; meanwhile the container is being removed.

@@ -48,13 +48,21 @@ pub(super) struct Registries {
     running: BTreeMap<String, Arc<watch::Sender<Progress>>>,
     /// Bytes a second that a layer comes with.
     pub(super) rate: u64,
+    /// How long a layer is unpacked.
+    pub(super) unpacking: Duration,
     /// Bytes that came over the network so far.
     pub(super) downloaded: u64,
 }
 
 impl Default for Registries {
     fn default() -> Self {
-        Self { upstream: BTreeMap::new(), running: BTreeMap::new(), rate: u64::MAX, downloaded: 0 }
+        Self {
+            upstream: BTreeMap::new(),
+            running: BTreeMap::new(),
+            rate: u64::MAX,
+            unpacking: Duration::ZERO,
+            downloaded: 0,
+        }
     }
 }
 
@@ -254,7 +262,8 @@ async fn fetch_layer(fake: &Fake, layer: &str, total: u64, progress: &watch::Sen
     const PIECES: u64 = 10;
     let tell = |event: PullEvent| progress.send_modify(|p| p.events.push(event));
     let layer = layer.to_owned();
-    let (present, rate) = fake.look(|state| (state.has_layer(&layer), state.registries.rate));
+    let (present, rate, unpacking) =
+        fake.look(|state| (state.has_layer(&layer), state.registries.rate, state.registries.unpacking));
     if present {
         return tell(PullEvent::Present(layer));
     }
@@ -269,6 +278,9 @@ async fn fetch_layer(fake: &Fake, layer: &str, total: u64, progress: &watch::Sen
     fake.look(|state| state.registries.downloaded += total);
     tell(PullEvent::Downloaded(layer.clone()));
     tell(PullEvent::Extracting { layer: layer.clone(), done: total });
+    if !unpacking.is_zero() {
+        tokio::time::sleep(unpacking).await;
+    }
     tell(PullEvent::Done(layer));
 }
 

@@ -203,7 +203,10 @@ impl Life {
                 end => return end,
             }
         }
-        let script = self.stdin.read_all().await;
+        let script = tokio::select! {
+            script = self.stdin.read_all() => script,
+            () = self.until_term() => return End::Code(143),
+        };
         let behaviour = self.program(Place::Stage, command, &script).unwrap_or_default();
         let end = self.play(behaviour).await;
         let mine = |kind: Kind| kind == Kind::Child { parent: self.pid, escapes: false };

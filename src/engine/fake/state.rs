@@ -290,7 +290,9 @@ impl State {
         self.containers.iter().any(|c| {
             let here =
                 c.address.as_ref().is_some_and(|(name, at)| {
-                    at == address || Some(name) == network && c.aliases().iter().any(|alias| alias == host)
+                    at == address
+                        || Some(name) == network
+                            && (c.spec.name == host || c.aliases().iter().any(|alias| alias == host))
                 }) || address == "127.0.0.1" && c.spec.network == from.spec.network && c.address.is_none();
             let Some(up) = c.up_for().filter(|_| here) else { return false };
             c.image.listens.iter().any(|(port, after)| ports.contains(port) && up >= *after)
@@ -303,6 +305,7 @@ impl State {
         for container in self.containers.iter_mut().filter(|c| matches!(c.status, Status::Running { .. })) {
             container.end(137, false, now);
         }
+        self.containers.iter_mut().for_each(|container| container.removing = false);
         self.execs.clear();
     }
 }

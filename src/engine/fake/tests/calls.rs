@@ -57,6 +57,37 @@ async fn a_lost_answer_was_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_was_killed_sends_nothing_more_but_what_it_sent_is_done() {
+    let fake = engine();
+    fake.delay(Call::CreateContainer, SECOND);
+    fake.cut_after(2);
+    fake.version().await.unwrap();
+    let (one, other) = (spec("one", "job:1", script::idle()), spec("other", "job:1", script::idle()));
+    let both = async { tokio::join!(fake.create_container(&one), fake.create_container(&other)) };
+    assert!(timeout(SECOND / 2, both).await.is_err());
+    timeout(SECOND, fake.until_cut()).await.unwrap();
+    assert_eq!((fake.calls().len(), fake.containers()), (2, Vec::new()));
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(fake.containers(), ["one"]);
+    fake.heal();
+    let begun = Instant::now();
+    assert!(matches!(fake.create_container(&other).await, Ok(Creation::Made(_))));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_a_restart_cut_may_be_asked_for_again() {
+    let fake = engine();
+    run(&fake, &spec("one", "job:1", script::idle())).await;
+    fake.removals_take(3 * SECOND);
+    assert!(timeout(SECOND, fake.remove_container("one")).await.is_err());
+    assert!(fake.container("one").await.unwrap().unwrap().removing);
+    fake.stop_engine();
+    fake.start_engine();
+    assert_eq!(fake.remove_container("one").await, Ok(Removal::Removed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removal_that_takes_long_is_in_use_for_others() {
     let fake = engine();
     run(&fake, &spec("one", "job:1", script::idle())).await;

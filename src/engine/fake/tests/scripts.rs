@@ -185,16 +185,17 @@ async fn services_are_waited_for_on_the_jobs_network() {
         network: "net".to_owned(),
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
     };
-    let mut db = spec("db", "db:1", Vec::new());
-    (db.command, db.network) = (None, on(&["db", "postgres"]));
+    let mut db = spec("job-db", "db:1", Vec::new());
+    (db.command, db.network) = (None, on(&["postgres"]));
     run(&fake, &db).await;
     let mut helper = spec("one", "job:1", script::idle());
     helper.network = on(&[]);
     run(&fake, &helper).await;
     let wait = |index, host: &str, port| WaitFor { index, host: host.to_owned(), ports: vec![port] };
-    let services = [wait(0, "postgres", 5432), wait(1, "nobody", 1)];
+    // By an alias, and by the name of its container.
+    let services = [wait(0, "postgres", 5432), wait(1, "nobody", 1), wait(2, "job-db", 5432)];
     let begun = Instant::now();
     let running = fake.exec("one", &exec(script::wait(9, &services))).await.unwrap();
-    assert_eq!(code(&fake, running).await, ("ready 0\n".to_owned(), Some(0)));
+    assert_eq!(code(&fake, running).await, ("ready 0\nready 2\n".to_owned(), Some(0)));
     assert_eq!(begun.elapsed(), 9 * SECOND);
 }
