@@ -126,7 +126,7 @@ impl Floor<'_> {
         let images = JobImages { helper: images.0, build: images.1, services: Vec::new() };
         let network = made(network)?;
         let context = Context { job, names, settings, ground, network: &network, engine: &version.name };
-        let plan = JobPlan::decide(&context, &wishes, &images)?;
+        let plan = JobPlan::decide(&context, &wishes, &images);
         try_join(self.start(&plan.helper), self.start(&plan.build)).await?;
         Ok(plan)
     }

@@ -47,7 +47,7 @@ fn plan_with(body: &str, settings: &Settings, build: ImageFacts, service: ImageF
         network: "net-id",
         engine: "Docker 20.10",
     };
-    let plan = JobPlan::decide(&context, &wishes, &images).unwrap();
+    let plan = JobPlan::decide(&context, &wishes, &images);
     (ground, plan)
 }
 

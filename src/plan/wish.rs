@@ -192,6 +192,10 @@ fn services(
     notes: &mut Vec<String>,
 ) -> Result<Vec<ServiceWish>, Failure> {
     let all = requested_services(job, settings);
+    if settings.network_mode == "none" && !all.is_empty() {
+        return Err(Failure::job("the job has services, but this host runs jobs without a network")
+            .hint("network_mode = \"none\" is the host operator's setting"));
+    }
     if let Some(limit) = settings.services_limit
         && all.len() > limit as usize
     {

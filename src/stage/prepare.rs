@@ -52,10 +52,7 @@ pub async fn run<E: Engine>(
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
-    let plan = match JobPlan::decide(&context, &wishes, &images) {
-        Ok(plan) => make.everything(plan).await,
-        Err(failure) => Err(failure),
-    };
+    let plan = make.everything(JobPlan::decide(&context, &wishes, &images)).await;
     hints.set_making(false);
     let plan = plan?;
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
