@@ -24,6 +24,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 const DRAIN_LATEST: Duration = Duration::from_secs(600);
 /// Longer than any job.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest pause before the engine is asked for an exit code once more; all pauses together are twice that.
+const LONGEST_LAG: Duration = Duration::from_millis(1280);
 /// How long beyond the grace a stop may take before it is given up.
 const STOP_MARGIN: Duration = Duration::from_secs(8);
 
@@ -142,15 +144,17 @@ impl<E: Engine> Place<'_, E> {
     async fn ended(&self, id: &str) -> Result<Ending, EngineError> {
         let mut pause = Duration::from_millis(10);
         // The stream may end a moment before the engine has the exit code.
-        for _ in 0..8 {
+        loop {
             let state = self.engine.exec_state(id).await?;
             if !state.running {
                 return Ok(Ending::Exited(state.exit_code));
             }
+            if pause > LONGEST_LAG {
+                return Ok(Ending::Exited(None));
+            }
             sleep(pause).await;
             pause *= 2;
         }
-        Ok(Ending::Exited(None))
     }
 
     /// Ends the stage's processes: TERM to all, KILL after the grace; what they still print is printed. Bounded, also
