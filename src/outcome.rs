@@ -27,23 +27,23 @@ pub struct Failure {
     pub exit_code: Option<u8>,
     /// Whether the runner says it anyway: a script that failed needs no line of ours.
     pub quiet: bool,
+    /// Whether the engine may still be doing what it gave no answer for.
+    pub unanswered: bool,
 }
 
 impl Failure {
     /// Makes a failure that the job's author has to mend.
     pub fn job(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Job, message: message.into(), hints: Vec::new(), exit_code: None, quiet: false }
+        Self::new(Fault::Job, message.into())
     }
 
     /// Makes a failure of the host, the engine or hearth itself.
     pub fn system(message: impl Into<String>) -> Self {
-        Self {
-            fault: Fault::System,
-            message: message.into(),
-            hints: Vec::new(),
-            exit_code: None,
-            quiet: false,
-        }
+        Self::new(Fault::System, message.into())
+    }
+
+    fn new(fault: Fault, message: String) -> Self {
+        Self { fault, message, hints: Vec::new(), exit_code: None, quiet: false, unanswered: false }
     }
 
     /// Marks a failure that the runner reports well enough by itself.

@@ -92,7 +92,8 @@ impl EngineError {
 /// An engine that cannot be used is the system's fault; each way has its own advice.
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        let failure = Failure::system(error.to_string());
+        let mut failure = Failure::system(error.to_string());
+        failure.unanswered = matches!(error, EngineError::Timeout { .. } | EngineError::Lost { .. });
         match error {
             EngineError::Unreachable { .. } => {
                 failure.hint("start it (systemctl start docker), or name its socket: [engine] host in hearth's settings")

@@ -43,17 +43,19 @@ pub async fn run<E: Engine>(
 
     let logins = Logins::read(job, operator_dir, log);
     let fetcher = Fetcher { engine, job, settings, native: &native, logins: &logins, log };
+    // What an attempt before this one asked for may come even later.
+    let in_doubt = hints.was_making();
     hints.set_making(true);
     let made = looked_up_and_made(resolve_all(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
-    if made.is_err() {
-        hints.set_making(false);
+    if let Err(failure) = &made {
+        hints.set_making(in_doubt || failure.unanswered);
     }
     let (images, network) = made?;
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
     let plan = make.everything(JobPlan::decide(&context, &wishes, &images)).await;
-    hints.set_making(false);
+    hints.set_making(in_doubt || plan.as_ref().is_err_and(|failure| failure.unanswered));
     let plan = plan?;
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
     services::wait_until_ready(engine, &plan, &settings.job, log).await?;
