@@ -1,0 +1,19 @@
+//! The middle ring: whole stages in process, on the behaving fake engine and a clock that stands still.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod bench;
+mod chaos;
+mod cleanup;
+mod counts;
+mod ends;
+mod handover;
+mod killed;
+mod pulls;
+mod refusals;
+mod retries;
+mod service_logs;
+mod services;
+mod stops;
+mod stops_hung;
+mod troubles;
+mod world;
