@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::ended::{gone, helper_ended};
@@ -53,19 +53,28 @@ pub async fn wait_until_ready<E: Engine>(
     log: &JobLog,
 ) -> Result<(), Failure> {
     let Some(limit) = settings.wait_for_services_timeout else { return Ok(()) };
-    if plan.services.is_empty() {
-        return Ok(());
+    if plan.services.iter().any(|service| service.readiness != Readiness::Unknown) {
+        log.line(format!("Waiting for services to be ready (at most {} s) ...", limit.as_secs()));
     }
-    log.line(format!("Waiting for services to be ready (at most {} s) ...", limit.as_secs()));
-    let (by_port, by_health) = join(by_ports(engine, plan, limit), by_healthcheck(engine, plan, limit)).await;
-    let ready: BTreeSet<usize> = by_port?.into_iter().chain(by_health).collect();
-    for (_, service) in plan.services.iter().enumerate().filter(|(index, _)| !ready.contains(index)) {
-        // There is nothing to wait for in a service that only runs.
-        if service.readiness != Readiness::Unknown || !runs(engine, service).await {
-            complain(engine, service, limit, log).await;
-        }
+    let (by_port, by_health, running) =
+        join3(by_ports(engine, plan, limit), by_healthcheck(engine, plan, limit), running(engine, plan))
+            .await;
+    let fine: BTreeSet<usize> = by_port?.into_iter().chain(by_health).chain(running).collect();
+    for (_, service) in plan.services.iter().enumerate().filter(|(index, _)| !fine.contains(index)) {
+        complain(engine, service, limit, log).await;
     }
     Ok(())
+}
+
+/// There is nothing to wait for in a service that only runs; but it should.
+async fn running<E: Engine>(engine: &E, plan: &JobPlan) -> Vec<usize> {
+    let unknown =
+        plan.services.iter().enumerate().filter(|(_, service)| service.readiness == Readiness::Unknown);
+    let looks = unknown.map(|(index, service)| async move {
+        let state = engine.container(&service.container.name).await.ok().flatten();
+        state.is_some_and(|state| state.running).then_some(index)
+    });
+    join_all(looks).await.into_iter().flatten().collect()
 }
 
 /// Asks from inside the job's network, by one exec in the helper for all services.
@@ -138,13 +147,6 @@ async fn is_healthy<E: Engine>(engine: &E, service: &ServicePlan, limit: Duratio
         }
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-}
-
-async fn runs<E: Engine>(engine: &E, service: &ServicePlan) -> bool {
-    engine
-        .container(&service.container.name)
-        .await
-        .is_ok_and(|state| state.is_some_and(|state| state.running))
 }
 
 async fn complain<E: Engine>(engine: &E, service: &ServicePlan, limit: Duration, log: &JobLog) {

@@ -103,10 +103,10 @@ async fn an_entrypoint_costs_no_further_start() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_run_side_by_side_does() {
-    // Version; images, network and volumes; creates; starts.
+    // Version; images, network and volumes; creates; starts; a look whether the services run.
     let world = World::warm().service(FakeImage::new("db")).service(FakeImage::new("db"));
     world.slow(SECOND);
-    assert_eq!(world.prepare().await.fine().took, 4 * SECOND);
+    assert_eq!(world.prepare().await.fine().took, 5 * SECOND);
 
     // A pull is followed by a look at what came.
     let world = World::new();
