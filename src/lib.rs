@@ -1,7 +1,7 @@
 //! hearth: a GitLab Runner custom executor driver that keeps small hosts warm.
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
-//! [`plan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
+//! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
 //! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod joblog;
 pub mod operator;
 pub mod outcome;
 pub mod plan;
+pub mod policy;
 pub mod runner;
 pub mod secret;
 pub mod settings;

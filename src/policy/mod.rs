@@ -1,0 +1,32 @@
+//! What the cache shall be: which images stay, which go, and why.
+//!
+//! Pure: a snapshot of what is known, rules and the time go in, an ordered plan with reasons comes out. The daemon, dry
+//! runs and replays call the same functions, so a rule that is good in a replay is the one that runs.
+//!
+//! All times are seconds on one clock (the epoch's, or a trace's own); all sizes are bytes.
+
+pub mod cost;
+pub mod evict;
+pub mod forecast;
+pub mod guard;
+pub mod history;
+pub mod locals;
+pub mod prefetch;
+pub mod reason;
+pub mod room;
+pub mod rules;
+pub mod score;
+pub mod shelf;
+pub mod snapshot;
+
+#[cfg(test)]
+mod evict_tests;
+#[cfg(test)]
+mod properties;
+
+pub use cost::{Cost, Size};
+pub use evict::{Ending, Plan, PlanError, Removal, plan};
+pub use reason::Reason;
+pub use rules::{Rules, Water};
+pub use score::Score;
+pub use snapshot::{Claim, Class, Content, Disk, Layer, Snapshot, Tag, Use};

@@ -1,0 +1,66 @@
+//! Which tags to look after, and when a moved one is worth pulling before a job asks for it.
+
+use std::f64::consts::LN_2;
+
+use super::forecast::DAY;
+use super::history::History;
+use super::shelf::TagIx;
+
+/// Uses a day from which a tag is looked up in its registry.
+const LOOKED_AFTER: f64 = 0.1;
+/// How probable it must be that a job comes before the tag moves again. Below, bytes are pulled for nobody.
+const WORTH_PULLING: f64 = 0.85;
+/// Days between two moves of a tag, until more is known: the median of official images.
+const USUAL_DAYS: f64 = 9.0;
+
+/// How often a tag was seen to move.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Moves {
+    /// How often.
+    pub seen: u32,
+    /// Seconds in which that was.
+    pub over: f64,
+}
+
+impl Moves {
+    fn per_day(self) -> f64 {
+        (f64::from(self.seen) + 1.0) / (self.over.max(0.0) / DAY + USUAL_DAYS)
+    }
+}
+
+/// Says whether a tag is used often enough to look it up.
+pub fn looked_after(history: &History, tag: TagIx, now: f64) -> bool {
+    uses_per_day(history, tag, now) >= LOOKED_AFTER
+}
+
+/// Says whether a tag that has moved is worth pulling now.
+pub fn worth_pulling(history: &History, tag: TagIx, moves: Moves, now: f64) -> bool {
+    let uses = uses_per_day(history, tag, now);
+    uses / (uses + moves.per_day()) >= WORTH_PULLING
+}
+
+fn uses_per_day(history: &History, tag: TagIx, now: f64) -> f64 {
+    history.rate(tag, now) * LN_2 / (history.half_life / DAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::{Event, History};
+    use super::{DAY, Moves, looked_after, worth_pulling};
+
+    #[test]
+    fn a_daily_tag_is_pulled_and_a_monthly_one_is_not_even_looked_up() {
+        let mut history = History::new(2, 7.0 * DAY, false);
+        for day in 0..60 {
+            let at = f64::from(day) * DAY;
+            history.note(Event { at, tag: 0, project: None, scheduled: false });
+            if day == 10 {
+                history.note(Event { at, tag: 1, project: None, scheduled: false });
+            }
+        }
+        let now = 60.0 * DAY;
+        assert!(looked_after(&history, 0, now) && !looked_after(&history, 1, now));
+        assert!(worth_pulling(&history, 0, Moves { seen: 6, over: now }, now));
+        assert!(!worth_pulling(&history, 0, Moves { seen: 60, over: now }, now));
+    }
+}
