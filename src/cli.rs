@@ -12,7 +12,7 @@ use crate::fetch::operator_dir;
 use crate::host::{self, Host};
 use crate::job::{StageEnv, Step};
 use crate::joblog::JobLog;
-use crate::operator::{check, try_job};
+use crate::operator::{check, simulate, simulate_args, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
@@ -42,6 +42,8 @@ enum Command {
     Cleanup(StageArgs),
     /// Prints the settings in force, where each comes from and what it costs
     Check(check::CheckArgs),
+    /// Replays a trace of jobs: what each rule of the cache would have cost at each budget
+    Simulate(Box<simulate_args::SimulateArgs>),
     /// Runs one job through the installed driver, without GitLab
     Try(Box<try_job::TryArgs>),
 }
@@ -104,6 +106,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
             let sources = sources(host, args.config.clone());
             check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
+        Command::Simulate(args) => simulate::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
     };
     // Calls that were given up may still hang in the background; nothing waits for them.

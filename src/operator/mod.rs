@@ -1,6 +1,11 @@
 //! What operators run by hand: one file per command.
 
 pub mod check;
+pub mod simulate;
+pub mod simulate_args;
+mod simulate_table;
+#[cfg(test)]
+mod simulate_tests;
 mod try_args;
 pub mod try_job;
 mod try_repo;

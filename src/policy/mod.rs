@@ -1,9 +1,10 @@
 //! What the cache shall be: which images stay, which go, and why.
 //!
 //! Pure: a snapshot of what is known, rules and the time go in, an ordered plan with reasons comes out. The daemon, dry
-//! runs and replays call the same functions, so a rule that is good in a replay is the one that runs.
+//! runs and `hearth simulate` call the same functions, so a rule that is good in a replay is the one that runs.
 //!
-//! All times are seconds on one clock (the epoch's, or a trace's own); all sizes are bytes.
+//! All times are seconds on one clock (the epoch's, or a trace's own); all sizes are bytes. docs/policy.md says what was
+//! measured, and what was tried and dropped.
 
 pub mod cost;
 pub mod evict;
@@ -17,6 +18,7 @@ pub mod room;
 pub mod rules;
 pub mod score;
 pub mod shelf;
+pub mod simulate;
 pub mod snapshot;
 
 #[cfg(test)]

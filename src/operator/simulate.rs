@@ -1,0 +1,214 @@
+//! `hearth simulate`: what a rule and a budget would have cost, on a trace of jobs.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::simulate_args::{Budget, SimulateArgs};
+use super::simulate_table::table;
+use crate::host;
+use crate::outcome::Failure;
+use crate::policy::simulate::bound::{Problem, ROUNDS};
+use crate::policy::simulate::clairvoyant::Future;
+use crate::policy::simulate::grid::side_by_side;
+use crate::policy::simulate::{Outcome, Policy, Setup, Trace, replay};
+use crate::policy::{Cost, Score};
+
+/// The exit code where the trace is missing or wrong.
+const WRONG: u8 = 2;
+/// The exit code where the output could not be written.
+const UNWRITTEN: u8 = 1;
+/// Bytes of a trace, packed or not, beyond which it is not read: some forty years of jobs.
+const LONGEST: u64 = 256 << 20;
+
+/// The figures of one trace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How many jobs were replayed.
+    pub jobs: u64,
+    /// How many tags they used.
+    pub tags: u64,
+    /// Days from the first to the last.
+    pub days: f64,
+    /// Bytes on disk of the distinct layers of the version of every tag that a job used last.
+    pub working_set_bytes: u64,
+    /// Seconds between two looks for moved tags; `None` without.
+    pub poll_seconds: Option<f64>,
+    /// One entry a budget.
+    pub budgets: Vec<BudgetReport>,
+}
+
+/// The figures of one budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetReport {
+    /// Bytes that images may take.
+    pub bytes: u64,
+    /// Their share of the working set.
+    pub share: f64,
+    /// Least recently used without polling: what the others are measured by.
+    pub baseline: Row,
+    /// One row a rule.
+    pub rules: Vec<Row>,
+    /// One who knows the future, without polling.
+    pub clairvoyant: Row,
+    /// Seconds below which no order of evictions comes without polling.
+    pub bound_seconds: f64,
+}
+
+/// The figures of one rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The rule.
+    pub rule: String,
+    /// Seconds that jobs waited for pulls.
+    pub seconds: f64,
+    /// Share of the jobs whose image was there.
+    pub warm: f64,
+    /// Compressed bytes from registries.
+    pub pulled_bytes: u64,
+    /// Bytes written to the disk.
+    pub written_bytes: u64,
+    /// Compressed bytes pulled ahead of jobs.
+    pub prefetched_bytes: u64,
+    /// Share of those that a job used before they went; `None` if there were none.
+    pub prefetched_used: Option<f64>,
+    /// Images that went.
+    pub evictions: u64,
+}
+
+impl Row {
+    fn new(rule: impl ToString, outcome: Outcome) -> Self {
+        let ahead = outcome.prefetched_bytes;
+        Self {
+            rule: rule.to_string(),
+            seconds: outcome.seconds,
+            warm: outcome.warm as f64 / outcome.jobs.max(1) as f64,
+            pulled_bytes: outcome.pulled_bytes,
+            written_bytes: outcome.written_bytes,
+            prefetched_bytes: ahead,
+            prefetched_used: (ahead > 0).then(|| outcome.prefetched_used_bytes as f64 / ahead as f64),
+            evictions: outcome.evictions,
+        }
+    }
+}
+
+/// Runs the command and returns its exit code: 0, or 2 with what is wrong on `err`.
+pub fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let report = match read(args).and_then(|trace| simulate(args, &trace)) {
+        Ok(report) => report,
+        Err(failure) => return if writeln!(err, "{failure}").is_ok() { WRONG } else { UNWRITTEN },
+    };
+    let text = if args.json {
+        serde_json::to_string_pretty(&report).map_err(io::Error::from)
+    } else {
+        Ok(table(&report))
+    };
+    match text.and_then(|text| writeln!(out, "{}", text.trim_end())) {
+        Ok(()) => 0,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(_) => UNWRITTEN,
+    }
+}
+
+fn read(args: &SimulateArgs) -> Result<Trace, Failure> {
+    let Some(path) = &args.trace else {
+        return Err(Failure::system("there is no history on this host to replay yet")
+            .hint("name a trace: hearth simulate --trace FILE"));
+    };
+    let bytes = unpacked(path, host::read_bounded(path, LONGEST, "the trace")?)?;
+    let trace = Trace::parse(&String::from_utf8_lossy(&bytes)).map_err(|complaints| {
+        let failure = Failure::system(format!("the trace {} is not valid", path.display()));
+        complaints.0.iter().fold(failure, |failure, complaint| {
+            failure.hint(format!("line {}: {}", complaint.line, complaint.what))
+        })
+    })?;
+    let start = trace.start();
+    let (from, to) = (
+        args.from.map_or(f64::NEG_INFINITY, |span| start + span.0),
+        args.to.map_or(f64::INFINITY, |span| start + span.0),
+    );
+    let trace = trace.window(from, to);
+    if trace.jobs().next().is_none() {
+        return Err(Failure::system("the trace has no job between --from and --to"));
+    }
+    Ok(trace)
+}
+
+/// Unpacks what is gzipped, whatever the file is called.
+fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    let failed = |reason: String| {
+        Failure::system(format!("the trace {} cannot be unpacked: {reason}", path.display()))
+    };
+    let packed = flate2::read::MultiGzDecoder::new(bytes.as_slice());
+    packed.take(LONGEST + 1).read_to_end(&mut plain).map_err(|error| failed(error.to_string()))?;
+    if plain.len() as u64 > LONGEST {
+        return Err(failed(format!("it is larger than {} MiB", LONGEST >> 20)));
+    }
+    Ok(plain)
+}
+
+/// One piece of work: a rule, or what stands beside the rules.
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    Rule(Policy, Option<f64>, u64),
+    Bound(u64),
+}
+
+fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
+    let (future, problem) = (Future::new(trace), Problem::new(trace, Cost::default()));
+    let (working_set, poll) = (trace.working_set(), args.poll.map(|span| span.0));
+    if poll.is_some_and(|poll| poll < 1.0) {
+        return Err(Failure::system("--poll is too short: a second is the least"));
+    }
+    let mut work = Vec::new();
+    let bytes = |budget: &Budget| budget.bytes(working_set);
+    // The bounds take longest, so they come first.
+    work.extend(args.budgets.iter().map(|budget| Piece::Bound(bytes(budget))));
+    for budget in args.budgets.iter().map(bytes) {
+        work.push(Piece::Rule(Policy::Rule(Score::Lru), None, budget));
+        work.push(Piece::Rule(Policy::Clairvoyant, None, budget));
+        work.extend(args.policies.iter().map(|rule| Piece::Rule(Policy::Rule(*rule), poll, budget)));
+    }
+    let cost = Cost::default();
+    let results = side_by_side(&work, threads(), |piece| match *piece {
+        Piece::Rule(policy, poll, budget) => {
+            let outcome = replay(trace, &future, Setup { policy, budget, poll, cost });
+            (outcome, 0.0)
+        }
+        Piece::Bound(budget) => {
+            let setup = Setup { policy: Policy::Clairvoyant, budget, poll: None, cost };
+            let outcome = replay(trace, &future, setup);
+            (outcome, problem.bound(budget, problem.total() - outcome.seconds, ROUNDS).seconds())
+        }
+    });
+    let (bounds, rest) = results.split_at(args.budgets.len());
+    let cells = rest.chunks(args.policies.len() + 2);
+    let budgets =
+        args.budgets.iter().zip(bounds).zip(cells).map(|((budget, (_, bound)), cells)| BudgetReport {
+            bytes: bytes(budget),
+            share: bytes(budget) as f64 / working_set.max(1) as f64,
+            baseline: Row::new(Score::Lru, cells[0].0),
+            rules: args.policies.iter().zip(&cells[2..]).map(|(rule, cell)| Row::new(rule, cell.0)).collect(),
+            clairvoyant: Row::new("clairvoyant", cells[1].0),
+            bound_seconds: *bound,
+        });
+    let last = trace.jobs().last().map_or(0.0, |(event, _)| event.at);
+    let tags: std::collections::HashSet<usize> = trace.jobs().map(|(event, _)| event.tag).collect();
+    Ok(Report {
+        jobs: trace.jobs().count() as u64,
+        tags: tags.len() as u64,
+        days: (last - trace.start()) / 86_400.0,
+        working_set_bytes: working_set,
+        poll_seconds: poll,
+        budgets: budgets.collect(),
+    })
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

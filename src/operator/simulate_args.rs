@@ -1,0 +1,105 @@
+//! The arguments of `hearth simulate` and how they are written.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::policy::Score;
+use crate::units::ByteSize;
+
+/// The arguments of `hearth simulate`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SimulateArgs {
+    /// The trace: one JSON object a line, plain or gzipped (docs/policy.md has the format)
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// How much images may take: sizes such as 8g, or shares of the working set such as 0.5ws
+    #[arg(long = "budget", value_name = "B", num_args = 1.., value_delimiter = ',', default_values = ["0.3ws", "0.5ws", "0.7ws", "0.9ws"])]
+    pub budgets: Vec<Budget>,
+    /// Rules to compare: lru, lfu-da, gdsf, layer-gdsf, decayed, decayed:DAYS, foreseen
+    #[arg(long = "policy", value_name = "P", num_args = 1.., value_delimiter = ',', default_values = ["lru", "layer-gdsf", "decayed", "foreseen"])]
+    pub policies: Vec<Score>,
+    /// Look for moved tags this often and pull them ahead of jobs, such as 30m or 6h
+    #[arg(long, value_name = "T")]
+    pub poll: Option<Span>,
+    /// Leave out the jobs before this time after the first one, such as 28d
+    #[arg(long, value_name = "T")]
+    pub from: Option<Span>,
+    /// Leave out the jobs from this time after the first one on
+    #[arg(long, value_name = "T")]
+    pub to: Option<Span>,
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How much images may take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    /// So many bytes.
+    Bytes(ByteSize),
+    /// This share of the working set.
+    Share(f64),
+}
+
+impl Budget {
+    /// Returns the bytes.
+    pub fn bytes(self, working_set: u64) -> u64 {
+        match self {
+            Self::Bytes(size) => size.0,
+            Self::Share(share) => (share * working_set as f64) as u64,
+        }
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || format!("{text:?} is no budget: write a size such as 8g, or a share such as 0.5ws");
+        match text.strip_suffix("ws") {
+            Some(share) => {
+                let share = share.parse().ok().filter(|share| (0.0..=1000.0).contains(share));
+                share.map(Self::Share).ok_or_else(bad)
+            }
+            None => text.parse().map(Self::Bytes).map_err(|_| bad()),
+        }
+    }
+}
+
+/// A span of time in seconds, written with s, m, h or d.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span(pub f64);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+        let found = units.iter().find_map(|(unit, seconds)| text.strip_suffix(unit).map(|n| (n, seconds)));
+        let span = found.and_then(|(number, seconds)| Some(number.parse::<f64>().ok()? * seconds));
+        span.filter(|span| (0.0..1e10).contains(span)).map(Self).ok_or_else(|| {
+            format!("{text:?} is no span of time: write a number with s, m, h or d, such as 30m")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, Span};
+    use crate::units::ByteSize;
+
+    #[test]
+    fn budgets_and_spans_are_read_as_people_write_them() {
+        assert_eq!("0.5ws".parse(), Ok(Budget::Share(0.5)));
+        assert_eq!("8g".parse(), Ok(Budget::Bytes(ByteSize(8 << 30))));
+        assert_eq!("0".parse(), Ok(Budget::Bytes(ByteSize(0))));
+        assert_eq!("30m".parse(), Ok(Span(1800.0)));
+        assert_eq!("1.5d".parse(), Ok(Span(129_600.0)));
+        for text in ["", "ws", "-1ws", "nanws", "1e9ws", "much"] {
+            assert!(text.parse::<Budget>().is_err(), "{text}");
+        }
+        for text in ["", "30", "m", "-5m", "infs", "5 weeks"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+}

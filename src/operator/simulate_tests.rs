@@ -1,0 +1,181 @@
+//! `hearth simulate` on small and on year-long traces.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::simulate::{Report, run};
+use super::simulate_args::SimulateArgs;
+use crate::policy::simulate::clairvoyant::Future;
+use crate::policy::simulate::grid::side_by_side;
+use crate::policy::simulate::{Policy, Setup, Trace, replay};
+use crate::policy::{Cost, Score};
+
+const SMALL: &str = r#"{"at":0,"moved":"a","layers":[["base",40000000,100000000],["a",4000000,10000000]]}
+{"at":0,"moved":"b","layers":[["base",40000000,100000000],["b",40000000,100000000]]}
+{"at":60,"job":"a"}
+{"at":3600,"job":"b"}
+{"at":7200,"job":"a"}
+{"at":90000,"job":"b"}
+"#;
+
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("hearth-simulate-{name}-{}", std::process::id()));
+    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+    path
+}
+
+fn simulate(name: &str, bytes: &[u8], more: &[&str]) -> (u8, String, String) {
+    let path = file(name, bytes);
+    let result = command(&[&["simulate", "--trace", path.to_str().unwrap()], more].concat());
+    std::fs::remove_file(&path).unwrap();
+    let plain = |text: String| text.replace(path.to_str().unwrap(), "FILE");
+    (result.0, plain(result.1), plain(result.2))
+}
+
+fn command(line: &[&str]) -> (u8, String, String) {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SimulateArgs,
+    }
+    let args = <Line as clap::Parser>::try_parse_from(line).unwrap().args;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(&args, &mut out, &mut err);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+#[test]
+fn the_table_says_what_each_rule_costs() {
+    let (code, out, err) = simulate("table", SMALL.as_bytes(), &["--budget", "1g,0.5ws", "--policy", "lru"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let expected = "\
+4 jobs of 2 images in 1 days; the images in use take 200 MiB
+
+budget 1 GiB (511 % of what is in use)
+  rule              waited   to lru     warm    pulled   written  evicted
+  lru                 51 s   +0.0 %   50.0 %  80.1 MiB   200 MiB        0
+  clairvoyant         51 s   +0.0 %   50.0 %  80.1 MiB   200 MiB        0
+  no rule below       50 s   -1.5 %
+  least waiting: lru, no less than lru
+";
+    assert_eq!(&out[..expected.len().min(out.len())], expected);
+    assert!(out.contains("budget 100 MiB (50 % of what is in use)"), "{out}");
+}
+
+#[test]
+fn json_has_the_same_figures() {
+    let (code, out, _) =
+        simulate("json", SMALL.as_bytes(), &["--budget", "0", "--json", "--policy", "foreseen"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["jobs"], &report["budgets"][0]["bytes"]), (0, &4.into(), &0.into()));
+    assert_eq!(report["budgets"][0]["rules"][0]["rule"], "foreseen");
+}
+
+#[test]
+fn gzipped_traces_windows_and_polling_are_taken() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(SMALL.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let (code, out, err) = simulate("gz", &packed, &["--from", "1h", "--to", "1d", "--poll", "30m"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("1 jobs of 1 images"), "{out}");
+    assert!(out.contains("looked for every 30 min") && out.contains("lru, no looks"), "{out}");
+    let (code, _, err) = simulate("cut", &packed[..packed.len() / 2], &[]);
+    assert_eq!((code, err.contains("cannot be unpacked")), (2, true), "{err}");
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_said() {
+    let (code, out, err) = command(&["simulate"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--trace FILE"), "{err}");
+    let (_, _, err) = command(&["simulate", "--trace", "/nonexistent/trace"]);
+    assert!(err.contains("/nonexistent/trace"), "{err}");
+    let (code, _, err) = simulate("wrong", b"{\"at\":0}\nx\n", &[]);
+    assert_eq!(code, 2);
+    assert!(err.starts_with("the trace FILE is not valid\n"), "{err}");
+    assert!(err.contains("line 1: there is neither") && err.contains("line 2: "), "{err}");
+    let (_, _, err) = simulate("late", SMALL.as_bytes(), &["--from", "9d"]);
+    assert!(err.contains("no job between"), "{err}");
+    let (_, _, err) = simulate("poll", SMALL.as_bytes(), &["--poll", "0s"]);
+    assert!(err.contains("too short"), "{err}");
+}
+
+/// Hours waited at half, 0.7 and 0.9 of the working set, as they were measured elsewhere by the same rules.
+struct Year {
+    file: &'static str,
+    lru: [f64; 3],
+    decayed: [f64; 3],
+    clairvoyant: [f64; 3],
+}
+
+const YEARS: [Year; 2] = [
+    Year {
+        file: "ci-year-1",
+        lru: [108.5, 32.0, 11.4],
+        decayed: [-23.2, -26.3, -7.3],
+        clairvoyant: [-49.5, -49.2, -7.7],
+    },
+    Year {
+        file: "ci-year-2",
+        lru: [70.3, 15.8, 9.6],
+        decayed: [-17.8, -17.9, -1.3],
+        clairvoyant: [-51.5, -34.7, -1.3],
+    },
+];
+
+#[test]
+fn a_year_costs_what_others_measured_and_the_default_wins_sixty_percent() {
+    for year in YEARS {
+        let data =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{}.jsonl.gz", year.file));
+        let mut text = String::new();
+        let packed = flate2::read::GzDecoder::new(std::fs::File::open(data).unwrap());
+        std::io::Read::read_to_string(&mut { packed }, &mut text).unwrap();
+        let trace = Trace::parse(&text).unwrap();
+        let (future, set) = (Future::new(&trace), trace.working_set() as f64);
+        let rules = [Score::Lru, Score::DecayedRate { half_life: Score::HALF_LIFE }, Score::Foreseen];
+        let policies: Vec<Policy> =
+            rules.into_iter().map(Policy::Rule).chain([Policy::Clairvoyant]).collect();
+        let work: Vec<(Policy, f64)> = [0.5, 0.7, 0.9]
+            .into_iter()
+            .flat_map(|share| policies.iter().map(move |rule| (*rule, share)))
+            .collect();
+        let hours = side_by_side(&work, 4, |(policy, share)| {
+            let budget = (share * set) as u64;
+            let setup = Setup { policy: *policy, budget, poll: None, cost: Cost::default() };
+            replay(&trace, &future, setup).seconds / 3600.0
+        });
+        let mut sums = [0.0; 4];
+        for (cell, hours) in hours.chunks(4).enumerate() {
+            let close = |is: f64, percent: f64, within: f64| {
+                let expected = year.lru[cell] * (1.0 + percent / 100.0);
+                assert!((is / expected - 1.0).abs() < within, "{} {cell}: {is} {expected}", year.file);
+            };
+            close(hours[0], 0.0, 0.01);
+            close(hours[1], year.decayed[cell], 0.01);
+            close(hours[3], year.clairvoyant[cell], 0.02);
+            assert!(hours[2] < hours[0] * 1.01, "{} {cell}: {hours:?}", year.file);
+            sums.iter_mut().zip(hours).for_each(|(sum, hours)| *sum += hours);
+        }
+        let way = (sums[0] - sums[2]) / (sums[0] - sums[3]);
+        assert!(way >= 0.6, "{}: {way}", year.file);
+    }
+}
+
+#[test]
+fn polling_keeps_its_promises_once_the_images_in_use_fit() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/ci-year-2.jsonl.gz");
+    let budgets =
+        ["--budget", "0.9ws,1.2ws", "--poll", "30m", "--policy", "foreseen", "--to", "180d", "--json"];
+    let (code, out, _) = command(&[&["simulate", "--trace", file.to_str().unwrap()], &budgets[..]].concat());
+    assert_eq!(code, 0);
+    let report: Report = serde_json::from_str(&out).unwrap();
+    for budget in report.budgets {
+        let (lru, row) = (&budget.baseline, &budget.rules[0]);
+        assert!(row.seconds < 0.4 * lru.seconds, "{row:?}");
+        assert!(row.pulled_bytes as f64 <= 1.05 * lru.pulled_bytes as f64, "{row:?} {lru:?}");
+        assert!(row.prefetched_used.unwrap() > 0.9, "{row:?}");
+        assert!(budget.bound_seconds <= budget.clairvoyant.seconds);
+    }
+}
