@@ -177,11 +177,18 @@ fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
     let cost = Cost::default();
     let results = side_by_side(&work, threads(), |piece| match *piece {
         Piece::Rule(policy, poll, budget) => {
-            let outcome = replay(trace, &future, Setup { policy, budget, poll, cost });
+            let outcome =
+                replay(trace, &future, Setup { policy, budget, poll, cost, count_from: f64::NEG_INFINITY });
             (outcome, 0.0)
         }
         Piece::Bound(budget) => {
-            let setup = Setup { policy: Policy::Clairvoyant, budget, poll: None, cost };
+            let setup = Setup {
+                policy: Policy::Clairvoyant,
+                budget,
+                poll: None,
+                cost,
+                count_from: f64::NEG_INFINITY,
+            };
             let outcome = replay(trace, &future, setup);
             (outcome, problem.bound(budget, problem.total() - outcome.seconds, ROUNDS).seconds())
         }

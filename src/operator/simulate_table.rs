@@ -27,7 +27,7 @@ pub(super) fn table(report: &Report) -> String {
 }
 
 fn section(text: &mut String, budget: &BudgetReport, polls: bool) {
-    let (ahead, used) = if polls { ("   ahead", "   used") } else { ("", "") };
+    let (ahead, used) = if polls { ("      ahead", "   used") } else { ("", "") };
     let _ = writeln!(
         text,
         "\nbudget {} ({:.0} % of what is in use)",
@@ -73,7 +73,7 @@ fn row(text: &mut String, row: &Row, budget: &BudgetReport, polls: bool) {
     );
     if polls {
         let used = row.prefetched_used.map_or("-".to_owned(), |used| format!("{:.0} %", used * 100.0));
-        let _ = write!(text, "{:>8}{used:>7}", ByteSize(row.prefetched_bytes).to_string());
+        let _ = write!(text, "{:>11}{used:>7}", ByteSize(row.prefetched_bytes).to_string());
     }
     text.push('\n');
 }

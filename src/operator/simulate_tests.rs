@@ -143,7 +143,13 @@ fn a_year_costs_what_others_measured_and_the_default_wins_sixty_percent() {
             .collect();
         let hours = side_by_side(&work, 4, |(policy, share)| {
             let budget = (share * set) as u64;
-            let setup = Setup { policy: *policy, budget, poll: None, cost: Cost::default() };
+            let setup = Setup {
+                policy: *policy,
+                budget,
+                poll: None,
+                cost: Cost::default(),
+                count_from: f64::NEG_INFINITY,
+            };
             replay(&trace, &future, setup).seconds / 3600.0
         });
         let mut sums = [0.0; 4];

@@ -20,9 +20,12 @@ pub mod score;
 pub mod shelf;
 pub mod simulate;
 pub mod snapshot;
+pub mod tune;
 
 #[cfg(test)]
 mod evict_tests;
+#[cfg(test)]
+mod fortnight;
 #[cfg(test)]
 mod properties;
 

@@ -30,6 +30,8 @@ pub struct Setup {
     pub poll: Option<f64>,
     /// What pulls cost.
     pub cost: Cost,
+    /// From when on jobs count, in seconds: those before only fill the shelf. Negative infinity to count all.
+    pub count_from: f64,
 }
 
 /// What came of it.
@@ -99,6 +101,7 @@ pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
     };
     let poll = setup.poll.filter(|poll| *poll >= 1.0);
     let mut next_poll = trace.start();
+    let mut counting = setup.count_from == f64::NEG_INFINITY;
     for entry in &trace.entries {
         match *entry {
             Entry::Moved { tag, version, .. } => replay.known[tag].registry = Some(version),
@@ -109,11 +112,15 @@ pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
                     let steps = ((event.at - next_poll) / every).floor().max(0.0);
                     next_poll = if steps > 1.0 { next_poll + steps * every } else { next_poll + every };
                 }
+                if !counting && event.at >= setup.count_from {
+                    counting = true;
+                    replay.outcome = Outcome::default();
+                }
                 replay.job(event, version);
             }
         }
     }
-    replay.outcome
+    if counting { replay.outcome } else { Outcome::default() }
 }
 
 impl Replay<'_> {

@@ -9,7 +9,11 @@ use super::clairvoyant::Future;
 use super::{Outcome, Policy, Setup, Trace, replay};
 
 fn run(trace: &Trace, policy: Policy, budget: u64, poll: Option<f64>) -> Outcome {
-    replay(trace, &Future::new(trace), Setup { policy, budget, poll, cost: Cost::default() })
+    replay(
+        trace,
+        &Future::new(trace),
+        Setup { policy, budget, poll, cost: Cost::default(), count_from: f64::NEG_INFINITY },
+    )
 }
 
 fn parse(text: &str) -> Trace {
