@@ -1,12 +1,13 @@
 //! `hearth simulate` on small and on year-long traces.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use super::simulate::{Report, run};
 use super::simulate_args::SimulateArgs;
 use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
+use crate::policy::simulate::trace::Entry;
 use crate::policy::simulate::{Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
 
@@ -124,15 +125,52 @@ const YEARS: [Year; 2] = [
     },
 ];
 
+fn read(path: &Path) -> Trace {
+    let mut text = String::new();
+    let mut packed = flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap());
+    packed.read_to_string(&mut text).unwrap();
+    Trace::parse(&text).unwrap()
+}
+
+/// The same trace, but which tag a job uses is another one every thirty days.
+fn drifting(mut trace: Trace) -> Trace {
+    let tags = trace.tags.len();
+    let mut current = vec![None; tags];
+    for entry in &mut trace.entries {
+        match entry {
+            Entry::Moved { tag, version, .. } => current[*tag] = Some(*version),
+            Entry::Job { event, version } => {
+                let month = (event.at / (30.0 * 86_400.0)) as usize;
+                event.tag = (event.tag * 7 + month * 17) % tags;
+                *version = current[event.tag].unwrap();
+            }
+        }
+    }
+    trace
+}
+
+#[test]
+fn the_default_follows_where_everything_changes() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ci-year-2.jsonl.gz");
+    let trace = drifting(read(&data));
+    let future = Future::new(&trace);
+    let seconds = |score| {
+        let budget = trace.working_set() / 10 * 7;
+        let policy = Policy::Rule(score);
+        let setup =
+            Setup { policy, budget, poll: None, cost: Cost::default(), count_from: f64::NEG_INFINITY };
+        replay(&trace, &future, setup).seconds
+    };
+    let (lru, foreseen) = (seconds(Score::Lru), seconds(Score::Foreseen));
+    assert!(foreseen < 0.9 * lru, "{foreseen} {lru}");
+}
+
 #[test]
 fn a_year_costs_what_others_measured_and_the_default_wins_sixty_percent() {
     for year in YEARS {
         let data =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{}.jsonl.gz", year.file));
-        let mut text = String::new();
-        let packed = flate2::read::GzDecoder::new(std::fs::File::open(data).unwrap());
-        std::io::Read::read_to_string(&mut { packed }, &mut text).unwrap();
-        let trace = Trace::parse(&text).unwrap();
+        let trace = read(&data);
         let (future, set) = (Future::new(&trace), trace.working_set() as f64);
         let rules = [Score::Lru, Score::DecayedRate { half_life: Score::HALF_LIFE }, Score::Foreseen];
         let policies: Vec<Policy> =
