@@ -118,10 +118,8 @@ fn read(args: &SimulateArgs) -> Result<Trace, Failure> {
     };
     let bytes = unpacked(path, host::read_bounded(path, LONGEST, "the trace")?)?;
     let trace = Trace::parse(&String::from_utf8_lossy(&bytes)).map_err(|complaints| {
-        let failure = Failure::system(format!("the trace {} is not valid", path.display()));
-        complaints.0.iter().fold(failure, |failure, complaint| {
-            failure.hint(format!("line {}: {}", complaint.line, complaint.what))
-        })
+        let complaints = complaints.to_string().replace('\n', "\n  ");
+        Failure::system(format!("the trace {} is not valid\n  {complaints}", path.display()))
     })?;
     let start = trace.start();
     let (from, to) = (

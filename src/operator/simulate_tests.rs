@@ -94,7 +94,7 @@ fn what_is_missing_or_wrong_is_said() {
     assert!(err.contains("/nonexistent/trace"), "{err}");
     let (code, _, err) = simulate("wrong", b"{\"at\":0}\nx\n", &[]);
     assert_eq!(code, 2);
-    assert!(err.starts_with("the trace FILE is not valid\n"), "{err}");
+    assert!(err.starts_with("the trace FILE is not valid\n  line 1: "), "{err}");
     assert!(err.contains("line 1: there is neither") && err.contains("line 2: "), "{err}");
     let (_, _, err) = simulate("late", SMALL.as_bytes(), &["--from", "9d"]);
     assert!(err.contains("no job between"), "{err}");
