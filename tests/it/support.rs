@@ -5,19 +5,13 @@
     reason = "tests find the machine's parts by the environment and the clock"
 )]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use hearth::engine::{Docker, endpoint};
 
-static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-
-/// Says loudly that a test is skipped, and counts it. The line goes around the harness's capture.
+/// Says loudly that the test of this thread is skipped.
 pub(crate) fn skip(reason: &str) {
-    use std::io::Write as _;
-    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(std::io::stderr().lock(), "SKIPPED: {test}: {reason} ({count} so far)");
+    crate::world::skip(std::thread::current().name().unwrap_or("a test"), reason);
 }
 
 /// The machine's real parts.

@@ -1,6 +1,7 @@
 //! The world that jobs run in: the built driver, a settings file, the stand-in runner, and a watch for what is left.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +21,12 @@ pub(crate) struct Parts {
     pub(crate) password: String,
 }
 
-/// Says loudly that a test was left out.
+static SKIPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Says loudly that a test was left out, and counts it. The line goes around the harness's capture.
 pub(crate) fn skip(test: &str, reason: &str) {
-    eprintln!("SKIPPED: {test}: {reason}");
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED: {test}: {reason} ({count} so far)");
 }
 
 /// Finds the parts; `None` (said loudly) where the tests were not started by `make test`.
