@@ -103,7 +103,12 @@ async fn an_entrypoint_costs_no_further_start() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_run_side_by_side_does() {
-    // Version; images, network and volumes; creates; starts; a look whether the services run.
+    // Version; images, network and volumes; creates; starts.
+    let world = World::warm();
+    world.slow(SECOND);
+    assert_eq!(world.prepare().await.fine().took, 4 * SECOND);
+
+    // Services cost no more than a look whether they run.
     let world = World::warm().service(FakeImage::new("db")).service(FakeImage::new("db"));
     world.slow(SECOND);
     assert_eq!(world.prepare().await.fine().took, 5 * SECOND);

@@ -70,6 +70,7 @@ async fn with_nothing_to_go_by_nothing_is_waited_for() {
     let prepared = World::warm().service(db()).prepare().await.fine();
     assert_eq!(prepared.took, Duration::ZERO);
     assert_eq!(prepared.log.count("Waiting for services"), 0);
+    assert_eq!(prepared.log.count("WARNING"), 0, "{}", prepared.log.text());
 
     let mut world = World::warm().service(db().listens(5432, 50 * SECOND));
     world.settings.job.wait_for_services_timeout = None;
@@ -102,6 +103,7 @@ async fn the_reason_of_one_that_is_not_ready_is_told() {
     for (image, says, most) in [
         (db().health(2 * SECOND, Health::Unhealthy), "its HEALTHCHECK fails", 3),
         (db().health(90 * SECOND, Health::Healthy), "it was not ready within 30 s", 31),
+        (db().command(Behaviour::new().exit(4)), "it ended with exit code 4", 0),
         (db().exposes(5432).command(Behaviour::new().sleep(SECOND).exit(3)), "it ended with exit code 3", 36),
         (
             db().health(9 * SECOND, Health::Healthy).command(Behaviour::new().sleep(SECOND).exit(3)),
