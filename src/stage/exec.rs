@@ -135,10 +135,11 @@ impl<E: Engine> Place<'_, E> {
         }
     }
 
-    /// Asks later whether the process runs. An engine that does not answer is no answer: the stream tells of a lost one.
+    /// Asks later whether the process still runs. An engine that does not answer is no answer: the stream tells of a lost
+    /// one. Without an exit code it did not end: a busy engine has yet to start it.
     async fn ask_after(&self, pause: Duration, id: &str) -> bool {
         sleep(pause).await;
-        self.engine.exec_state(id).await.map_or(true, |state| state.running)
+        self.engine.exec_state(id).await.map_or(true, |state| state.running || state.exit_code.is_none())
     }
 
     async fn ended(&self, id: &str) -> Result<Ending, EngineError> {
@@ -146,7 +147,7 @@ impl<E: Engine> Place<'_, E> {
         // The stream may end a moment before the engine has the exit code.
         loop {
             let state = self.engine.exec_state(id).await?;
-            if !state.running {
+            if !state.running && state.exit_code.is_some() {
                 return Ok(Ending::Exited(state.exit_code));
             }
             if pause > LONGEST_LAG {

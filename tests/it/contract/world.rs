@@ -264,7 +264,11 @@ impl<E: Engine> World<E> {
 
     /// Waits until an exec's state says that it ended; returns its code.
     pub(super) async fn code(&self, id: &str) -> Option<i64> {
-        let state = async || Some(self.engine.exec_state(id).await.unwrap()).filter(|state| !state.running);
+        // A busy engine may answer before it has started the command: then it does not run, and has no code.
+        let state = async || {
+            let state = self.engine.exec_state(id).await.unwrap();
+            (!state.running && state.exit_code.is_some()).then_some(state)
+        };
         self.until(state).await.exit_code
     }
 
