@@ -85,11 +85,6 @@ impl Docker {
         Ok(Self { endpoint: endpoint.to_owned(), timeout, client, api })
     }
 
-    /// Returns the API version for later stages; `None` before it is settled.
-    pub fn hint(&self) -> Option<String> {
-        self.api.get().map(Api::to_string)
-    }
-
     async fn client(&self) -> Result<&bollard::Docker, EngineError> {
         if self.api.get().is_none() {
             self.version().await?;
