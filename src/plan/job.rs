@@ -217,7 +217,8 @@ fn temporary_directory(job: &JobSpec, builds_dir: &str) -> String {
 }
 
 /// Decides what a stage's wrapper is told.
-pub fn stage_options(settings: &JobSettings, in_helper: bool, state: &str) -> StageOptions {
+pub fn stage_options(settings: &JobSettings, in_helper: bool, state: &str, mark: &str) -> StageOptions {
+    let mark = mark.to_owned();
     let memory = settings.limits.memory.map_or_else(|| "none".to_owned(), |m| m.to_string());
     if in_helper {
         StageOptions {
@@ -225,9 +226,16 @@ pub fn stage_options(settings: &JobSettings, in_helper: bool, state: &str) -> St
             state: String::new(),
             memory,
             umask: HELPER_UMASK.to_owned(),
+            mark,
         }
     } else {
-        StageOptions { ready_file: String::new(), state: state.to_owned(), memory, umask: String::new() }
+        StageOptions {
+            ready_file: String::new(),
+            state: state.to_owned(),
+            memory,
+            umask: String::new(),
+            mark,
+        }
     }
 }
 

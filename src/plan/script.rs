@@ -61,6 +61,8 @@ pub struct StageOptions {
     pub memory: String,
     /// The umask; empty: as it is.
     pub umask: String,
+    /// What tells this stage's wrapper from another one's in the same container, so that [`stop`] ends no other stage.
+    pub mark: String,
 }
 
 /// Returns the command that runs a stage's script from stdin and ends what it leaves behind. Its text is in
@@ -68,8 +70,13 @@ pub struct StageOptions {
 pub fn stage(options: &StageOptions) -> Vec<String> {
     sh(
         "eval \"$HEARTH_STAGE\"".to_owned(),
-        &["hearth-stage", &options.ready_file, &options.state, &options.memory, &options.umask],
+        &[&wrapper(&options.mark), &options.ready_file, &options.state, &options.memory, &options.umask],
     )
+}
+
+/// Returns the name that a stage's wrapper goes by.
+fn wrapper(mark: &str) -> String {
+    format!("hearth-stage-{mark}")
 }
 
 /// Returns the environment that [`stage`] needs.
@@ -77,9 +84,9 @@ pub fn stage_env() -> Vec<String> {
     vec![format!("HEARTH_STAGE={PROCESSES}{STAGE}")]
 }
 
-/// Returns the command that ends the running stage: TERM, and KILL after `tenths` of a second.
-pub fn stop(tenths: u64) -> Vec<String> {
-    sh(format!("{PROCESSES}{STOP}"), &["hearth", &tenths.to_string()])
+/// Returns the command that ends the stage of that mark: TERM, and KILL after `tenths` of a second.
+pub fn stop(tenths: u64, mark: &str) -> Vec<String> {
+    sh(format!("{PROCESSES}{STOP}"), &["hearth", &tenths.to_string(), &wrapper(mark)])
 }
 
 /// Returns the command of the helper container. `temporary` is the job's directory for tokens and file variables; empty

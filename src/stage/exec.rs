@@ -73,6 +73,8 @@ pub struct Place<'a, E> {
     pub engine: &'a E,
     /// The container.
     pub container: &'a str,
+    /// What the stage's wrapper is known by.
+    pub mark: &'a str,
     /// Whether the container may be killed where its processes do not end: the build container, never the helper.
     pub may_kill: bool,
     /// How long processes have between TERM and KILL.
@@ -177,7 +179,10 @@ impl<E: Engine> Place<'_, E> {
         };
         let end = async {
             let spec = ExecSpec {
-                command: script::stop(u64::try_from(self.grace.as_millis() / 100).unwrap_or(u64::MAX)),
+                command: script::stop(
+                    u64::try_from(self.grace.as_millis() / 100).unwrap_or(u64::MAX),
+                    self.mark,
+                ),
                 user: String::new(),
                 env: Vec::new(),
                 stdin: false,

@@ -13,7 +13,7 @@ use super::hint::BuildHint;
 use super::output::JobOutput;
 use super::service_logs;
 use crate::engine::{ContainerState, Engine, EngineError};
-use crate::host::read_bounded;
+use crate::host::{now, read_bounded};
 use crate::job::{Place, Step};
 use crate::outcome::Failure;
 use crate::plan::containers::LABEL_ENTRYPOINT;
@@ -43,7 +43,8 @@ pub async fn run<E: Engine>(
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let script = read_bounded(script_path, MAX_SCRIPT_BYTES, "the script of the stage")?;
-    let runs = Run { begun, engine, step, out: &out };
+    let mark = format!("{:x}-{:x}", std::process::id(), now().as_nanos());
+    let runs = Run { begun, engine, step, out: &out, mark };
     let mut late = stop.clone();
     let work = async {
         match step.place {
@@ -80,13 +81,14 @@ struct Run<'a, E> {
     engine: &'a E,
     step: &'a Step,
     out: &'a JobOutput,
+    mark: String,
 }
 
 impl<E: Engine> Run<'_, E> {
     async fn in_helper(&self, script: Vec<u8>, stop: &mut Stop) -> Result<Ending, Failure> {
         let Begun { settings, names, .. } = self.begun;
         let helper = names.helper();
-        let options = stage_options(&settings.job, true, "");
+        let options = stage_options(&settings.job, true, "", &self.mark);
         let spec = ExecSpec {
             command: script::stage(&options),
             user: String::new(),
@@ -133,7 +135,7 @@ impl<E: Engine> Run<'_, E> {
             BuildHint::HandedOver(user) => (user.clone(), script::state_name(names.key())),
             BuildHint::Idle | BuildHint::Entrypoint => (String::new(), String::new()),
         };
-        let options = stage_options(&settings.job, false, &state);
+        let options = stage_options(&settings.job, false, &state, &self.mark);
         ExecSpec { command: script::stage(&options), user, env: script::stage_env(), stdin: true }
     }
 
@@ -148,6 +150,7 @@ impl<E: Engine> Run<'_, E> {
         let place = ExecPlace {
             engine: self.engine,
             container,
+            mark: &self.mark,
             may_kill: self.step.place == Place::Build,
             grace: settings.job.kill_grace,
         };

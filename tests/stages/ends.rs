@@ -122,7 +122,8 @@ async fn until_known(world: &World, behaviour: Behaviour) -> (Result<Ending, Eng
     world.fake.script(move |_| behaviour.clone());
     world.prepare().await.fine();
     let container = world.names().build();
-    let place = Place { engine: &world.fake, container: &container, may_kill: true, grace: 10 * SECOND };
+    let place =
+        Place { engine: &world.fake, container: &container, mark: "", may_kill: true, grace: 10 * SECOND };
     let spec = ExecSpec {
         command: script::stage(&StageOptions::default()),
         user: String::new(),

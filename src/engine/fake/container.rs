@@ -1,6 +1,7 @@
 //! A container of the fake engine: what it is made of and what is true of it now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -28,9 +29,20 @@ pub(super) enum Signal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Main,
-    Stage,
+    /// A stage's wrapper, and its name as [`name_of_wrapper`] puts it.
+    Stage(u64),
     Exec,
-    Child { parent: u64, escapes: bool },
+    Child {
+        parent: u64,
+        escapes: bool,
+    },
+}
+
+/// Returns a wrapper's name as a number.
+pub(super) fn name_of_wrapper(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A process in a container.

@@ -14,9 +14,9 @@ pub(super) enum Known {
     /// Prints whom the ENTRYPOINT handed over to.
     Identity { state: String },
     /// A stage's wrapper.
-    Stage { ready: String, memory: String },
+    Stage { name: String, ready: String, memory: String },
     /// Ends the running stage.
-    Stop { tenths: u64 },
+    Stop { tenths: u64, name: String },
     /// Waits for services: place, host and ports of each.
     Wait { seconds: u64, services: Vec<(String, String, Vec<u16>)> },
 }
@@ -43,11 +43,15 @@ impl Known {
             let open = argv.get(9..).unwrap_or_default().to_vec();
             Some(Self::Helper { builds: word(0), ready: word(1), need_runner: word(2) == "1", open })
         } else if is(script::stage(&script::StageOptions::default())) {
-            Some(Self::Stage { ready: word(0), memory: word(2) })
+            Some(Self::Stage {
+                name: argv.get(3).cloned().unwrap_or_default(),
+                ready: word(0),
+                memory: word(2),
+            })
         } else if is(script::identity("")) {
             Some(Self::Identity { state: argv.get(3).cloned().unwrap_or_default() })
-        } else if is(script::stop(0)) {
-            Some(Self::Stop { tenths: number(0) })
+        } else if is(script::stop(0, "")) {
+            Some(Self::Stop { tenths: number(0), name: word(1) })
         } else if is(script::wait(0, &[])) {
             let services = argv.get(5..).unwrap_or_default().chunks_exact(3);
             let services = services
@@ -91,8 +95,12 @@ mod tests {
     fn every_script_of_the_plan_is_recognised() {
         let helper = script::helper("/builds", true, "0000", "", &["/builds".into(), "/cache".into()]);
         let wait = script::wait(9, &[script::WaitFor { index: 1, host: "db".into(), ports: vec![5432, 80] }]);
-        let stage =
-            script::StageOptions { ready_file: "/r".into(), memory: "1 GiB".into(), ..Default::default() };
+        let stage = script::StageOptions {
+            ready_file: "/r".into(),
+            memory: "1 GiB".into(),
+            mark: "m".into(),
+            ..Default::default()
+        };
         for (command, known) in [
             (script::idle(), Known::Idle),
             (script::probe(), Known::Probe),
@@ -105,9 +113,12 @@ mod tests {
                     open: vec!["/builds".into(), "/cache".into()],
                 },
             ),
-            (script::stage(&stage), Known::Stage { ready: "/r".into(), memory: "1 GiB".into() }),
+            (
+                script::stage(&stage),
+                Known::Stage { name: "hearth-stage-m".into(), ready: "/r".into(), memory: "1 GiB".into() },
+            ),
             (script::identity(".s"), Known::Identity { state: ".s".into() }),
-            (script::stop(100), Known::Stop { tenths: 100 }),
+            (script::stop(100, "m"), Known::Stop { tenths: 100, name: "hearth-stage-m".into() }),
             (wait, Known::Wait { seconds: 9, services: vec![("1".into(), "db".into(), vec![5432, 80])] }),
         ] {
             assert_eq!(Known::of(&command), Some(known));

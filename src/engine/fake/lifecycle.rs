@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fake;
-use super::container::{Kind, Signal, Status};
+use super::container::{Kind, Signal, Status, name_of_wrapper};
 use super::pipe::{Connection, Pipe, Stdin};
 use super::process::{Command, End, Life, ask};
 use super::program::Place;
@@ -173,12 +173,10 @@ impl Fake {
         let stdin = if spec.stdin { Pipe::default() } else { Pipe::empty() };
         let connection = spec.stdin.then(|| Arc::new(Connection(stdin.clone())));
         let (client, listening) = stream(connection.clone());
-        let kind =
-            if matches!(super::known::Known::of(&spec.command), Some(super::known::Known::Stage { .. })) {
-                Kind::Stage
-            } else {
-                Kind::Exec
-            };
+        let kind = match super::known::Known::of(&spec.command) {
+            Some(super::known::Known::Stage { name, .. }) => Kind::Stage(name_of_wrapper(&name)),
+            _ => Kind::Exec,
+        };
         let life = Life::begin(self, state, &container, kind, stdin, Sink::of_exec(client));
         if let Some(exec) = state.execs.get_mut(id) {
             exec.running = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::behaviour::Behaviour;
-use super::container::{Container, Kind, Signal};
+use super::container::{Container, Kind, Signal, name_of_wrapper};
 use super::image::FakeImage;
 use super::known::{Known, handover_state};
 use super::process::{Command, End, Life};
@@ -113,10 +113,10 @@ impl Life {
     /// Plays an exec.
     pub(super) async fn command(&self, command: &Command) -> End {
         match Known::of(&command.argv) {
-            Some(Known::Stage { ready, memory }) => self.stage(&ready, &memory, command).await,
+            Some(Known::Stage { ready, memory, .. }) => self.stage(&ready, &memory, command).await,
             known => match (self.program(Place::Exec, command, b""), known) {
                 (Some(behaviour), _) => self.play(behaviour).await,
-                (None, Some(Known::Stop { tenths })) => self.stop(tenths).await,
+                (None, Some(Known::Stop { tenths, name })) => self.stop(tenths, &name).await,
                 (None, Some(Known::Identity { state })) => self.identity(&state).await,
                 (None, Some(Known::Wait { seconds, services })) => self.wait(seconds, services).await,
                 (None, Some(Known::Idle)) => self.play(Behaviour::new().forever()).await,
@@ -222,12 +222,12 @@ impl Life {
         end
     }
 
-    /// Ends what stages run: TERM, then KILL.
-    async fn stop(&self, tenths: u64) -> End {
-        let theirs = |state: &State| state.stages(&self.container);
+    /// Ends what the stage of that name runs: TERM, then KILL.
+    async fn stop(&self, tenths: u64, name: &str) -> End {
+        let theirs = |state: &State| state.stages(&self.container, name_of_wrapper(name));
         let stages = self.fake.look(|state| theirs(state));
         let of_stage = |pid: u64, kind: Kind| match kind {
-            Kind::Stage => stages.contains(&pid),
+            Kind::Stage(_) => stages.contains(&pid),
             Kind::Child { parent, escapes } => !escapes && stages.contains(&parent),
             Kind::Main | Kind::Exec => false,
         };

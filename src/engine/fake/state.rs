@@ -275,10 +275,10 @@ impl State {
         self.container(id).is_some_and(|c| c.processes.iter().any(|(pid, p)| which(*pid, p.kind)))
     }
 
-    /// Returns the wrappers of stages that run in a container.
-    pub(super) fn stages(&self, id: &str) -> Vec<u64> {
+    /// Returns the wrappers of that name that run in a container.
+    pub(super) fn stages(&self, id: &str, name: u64) -> Vec<u64> {
         let Some(container) = self.container(id) else { return Vec::new() };
-        container.processes.iter().filter(|(_, p)| p.kind == Kind::Stage).map(|(pid, _)| *pid).collect()
+        container.processes.iter().filter(|(_, p)| p.kind == Kind::Stage(name)).map(|(pid, _)| *pid).collect()
     }
 
     /// Tells whether a TCP port answers to a container under a host name.

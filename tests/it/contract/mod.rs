@@ -103,6 +103,7 @@ clauses! {
         a_stage_leaves_its_scripts_code,
         a_stage_ends_what_it_left,
         a_stage_is_stopped,
+        a_stop_ends_no_other_stage,
         a_stage_that_waits_for_the_helper_is_stopped,
         a_helper_readies_sweeps_and_goes,
         a_shell_takes_the_handover_and_stays;

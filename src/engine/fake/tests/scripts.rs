@@ -88,7 +88,7 @@ async fn a_stage_is_stopped_by_term_or_by_kill() {
         let running = stage(&fake, &StageOptions::default(), script).await;
         tokio::time::sleep(SECOND).await;
         let begun = Instant::now();
-        let stop = fake.exec("one", &exec(script::stop(100))).await.unwrap();
+        let stop = fake.exec("one", &exec(script::stop(100, ""))).await.unwrap();
         assert_eq!(code(&fake, stop).await, (String::new(), Some(0)));
         assert_eq!(begun.elapsed().as_secs(), seconds, "{script}");
         let (said, ended) = code(&fake, running).await;
