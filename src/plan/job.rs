@@ -52,6 +52,9 @@ pub struct ServicePlan {
 pub struct JobPlan {
     /// The helper container.
     pub helper: ContainerSpec,
+    /// Whether the builds volume may hold what an earlier job left: the helper, which clears it away, has to be ready
+    /// before the services are started, since they mount it too.
+    pub helper_first: bool,
     /// The build container.
     pub build: ContainerSpec,
     /// Whether the build container is started at once: it has no ENTRYPOINT that could use the checkout.
@@ -140,6 +143,13 @@ impl Ground {
         self.mounts.iter().any(|m| m.target.trim_end_matches('/') == path.trim_end_matches('/'))
     }
 
+    /// Returns whether nothing can be in a directory yet: its volume is made for this job.
+    fn is_fresh(&self, path: &str) -> bool {
+        let mut mounts =
+            self.mounts.iter().filter(|m| m.target.trim_end_matches('/') == path.trim_end_matches('/'));
+        mounts.all(|m| self.volumes.iter().any(|v| v.name == m.source && !v.kept))
+    }
+
     fn add_project_volume(&mut self, job: &JobSpec, names: &Names, rules: &JobSettings, path: &str) {
         let name = names.project_volume(path, rules.disable_cache);
         self.mount(volume(job, names, name, "cache"), path);
@@ -174,11 +184,12 @@ impl JobPlan {
         let rules = &settings.job;
         let mut helper = containers::base(context, &names.helper(), "helper", &images.helper);
         helper.entrypoint = Some(vec![String::new()]);
+        let temporary = temporary_directory(job, &settings.driver.builds_dir);
         helper.command = Some(script::helper(
             &settings.driver.builds_dir,
             job.needs_runner_binary,
             HELPER_UMASK,
-            &temporary_directory(job, &settings.driver.builds_dir),
+            &temporary,
             &ground.open_directories,
         ));
         helper.hostname = containers::hostname(context);
@@ -192,6 +203,7 @@ impl JobPlan {
             });
         }
         let (build, start_build) = build(context, wishes, &images.build);
+        let helper_first = !temporary.is_empty() && !ground.is_fresh(&settings.driver.builds_dir);
         let services = wishes
             .services
             .iter()
@@ -199,7 +211,7 @@ impl JobPlan {
             .enumerate()
             .map(|(index, (wish, image))| service(context, index, wish, image))
             .collect();
-        Self { helper, build, start_build, services }
+        Self { helper, helper_first, build, start_build, services }
     }
 }
 

@@ -13,6 +13,8 @@ const WAIT: &str = include_str!("scripts/wait.sh");
 
 /// The file by which the helper says that the volumes are ready.
 pub const READY_FILE: &str = "/tmp/.hearth-ready";
+/// What the helper prints then.
+pub const READY_LINE: &str = "ready";
 /// The helper's exit code for "no gitlab-runner in PATH".
 pub const EXIT_NO_RUNNER: i64 = 97;
 /// The helper's exit code for "a volume cannot be opened for all users".
@@ -101,6 +103,16 @@ pub fn helper(
     let need = if need_runner { "1" } else { "0" };
     let mut command = sh(HELPER.to_owned(), &["hearth", builds_dir, READY_FILE, need, umask, temporary]);
     command.extend(directories.iter().cloned());
+    command
+}
+
+/// Returns the command that adds names to /etc/hosts; each line is a name and an address, as `extra_hosts` has them.
+pub fn add_hosts(lines: &[String]) -> Vec<String> {
+    let mut command = sh(
+        "for l in \"$@\"; do printf '%s\\t%s\\n' \"${l#*:}\" \"${l%%:*}\"; done >>/etc/hosts".to_owned(),
+        &["hearth"],
+    );
+    command.extend(lines.iter().cloned());
     command
 }
 

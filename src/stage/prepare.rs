@@ -54,6 +54,9 @@ pub async fn run<E: Engine>(
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
+    for service in &wishes.services {
+        log.line(format!("Starting service {} ...", service.image.reference.familiar()));
+    }
     let plan = make.everything(JobPlan::decide(&context, &wishes, &images)).await;
     hints.set_making(in_doubt || plan.as_ref().is_err_and(|failure| failure.unanswered));
     let plan = plan?;
@@ -167,34 +170,52 @@ impl<E: Engine> Make<'_, E> {
     /// Makes all containers. All calls are over when it returns, also after an error.
     async fn everything(&self, mut plan: JobPlan) -> Result<JobPlan, Failure> {
         if services::need_addresses(&plan) {
-            self.services(&plan).await?;
-            services::add_addresses(self.engine, &mut plan).await?;
-            self.jobs_own(&plan).await?;
+            self.helper_and_services(&plan).await?;
+            let lines = services::host_lines(self.engine, &plan).await?;
+            plan.build.extra_hosts.extend(lines.iter().cloned());
+            both(services::tell_helper(self.engine, &plan, &lines), self.build(&plan)).await?;
         } else {
-            both(self.services(&plan), self.jobs_own(&plan)).await?;
+            both(self.helper_and_services(&plan), self.build(&plan)).await?;
         }
         Ok(plan)
     }
 
-    async fn services(&self, plan: &JobPlan) -> Result<(), Failure> {
-        all(plan.services.iter().zip(&self.wishes.services).map(|(service, wish)| async move {
-            self.log.line(format!("Starting service {} ...", wish.image.reference.familiar()));
-            self.container(&service.container, &wish.image).await?;
-            apply::start(self.engine, &service.container).await
-        }))
-        .await
-    }
-
-    async fn jobs_own(&self, plan: &JobPlan) -> Result<(), Failure> {
+    async fn helper_and_services(&self, plan: &JobPlan) -> Result<(), Failure> {
         let helper = async {
             self.container(&plan.helper, &self.wishes.helper).await?;
-            apply::start(self.engine, &plan.helper).await
+            if plan.helper_first && !plan.services.is_empty() {
+                services::start_helper(self.engine, plan).await
+            } else {
+                apply::start(self.engine, &plan.helper).await
+            }
         };
-        let build = async {
-            self.container(&plan.build, &self.wishes.build).await?;
-            if plan.start_build { apply::start(self.engine, &plan.build).await } else { Ok(()) }
-        };
-        both(helper, build).await
+        if plan.helper_first {
+            both(helper, self.services(plan, |spec, wish| self.container(spec, wish))).await?;
+            self.services(plan, |spec, _| apply::start(self.engine, spec)).await
+        } else {
+            let made_and_started = |spec, wish| async move {
+                self.container(spec, wish).await?;
+                apply::start(self.engine, spec).await
+            };
+            both(helper, self.services(plan, made_and_started)).await
+        }
+    }
+
+    async fn services<'p, F>(
+        &'p self,
+        plan: &'p JobPlan,
+        act: impl Fn(&'p ContainerSpec, &'p ImageWish) -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let services = plan.services.iter().zip(&self.wishes.services);
+        all(services.map(|(service, wish)| act(&service.container, &wish.image))).await
+    }
+
+    async fn build(&self, plan: &JobPlan) -> Result<(), Failure> {
+        self.container(&plan.build, &self.wishes.build).await?;
+        if plan.start_build { apply::start(self.engine, &plan.build).await } else { Ok(()) }
     }
 
     /// An image that went between look and create is fetched again once.

@@ -7,8 +7,9 @@ use futures_util::StreamExt;
 use futures_util::future::{join_all, join3};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::apply;
 use super::ended::{gone, helper_ended};
-use crate::engine::{Engine, EngineError, Health, LogsRequest};
+use crate::engine::{Engine, EngineError, ExecRunning, Health, LogsRequest};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::script::{self, WaitFor};
@@ -25,8 +26,8 @@ pub fn need_addresses(plan: &JobPlan) -> bool {
     matches!(plan.build.network, NetworkUse::Mode(_)) && !plan.services.is_empty()
 }
 
-/// Writes the services' names into the plans of build and helper container.
-pub async fn add_addresses<E: Engine>(engine: &E, plan: &mut JobPlan) -> Result<(), Failure> {
+/// Returns the lines for /etc/hosts by which running services are found.
+pub async fn host_lines<E: Engine>(engine: &E, plan: &JobPlan) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     for service in &plan.services {
         let address = match &service.container.network {
@@ -40,9 +41,49 @@ pub async fn add_addresses<E: Engine>(engine: &E, plan: &mut JobPlan) -> Result<
             lines.extend(service.aliases.iter().map(|alias| format!("{alias}:{address}")));
         }
     }
-    plan.build.extra_hosts.extend(lines.iter().cloned());
-    plan.helper.extra_hosts.extend(lines);
+    Ok(lines)
+}
+
+/// Writes lines into the /etc/hosts of the helper, which runs already.
+pub async fn tell_helper<E: Engine>(engine: &E, plan: &JobPlan, lines: &[String]) -> Result<(), Failure> {
+    let mut exec = exec_in_helper(engine, plan, script::add_hosts(lines)).await?;
+    while let Some(Ok(_)) = exec.output.next().await {}
     Ok(())
+}
+
+/// Starts the helper and waits until it has readied the volumes.
+pub async fn start_helper<E: Engine>(engine: &E, plan: &JobPlan) -> Result<(), Failure> {
+    let mut attached = engine.attach(&plan.helper.name).await?;
+    apply::start(engine, &plan.helper).await?;
+    let mut said = Vec::new();
+    while let Some(chunk) = attached.output.next().await {
+        said.extend_from_slice(&chunk?.bytes);
+        if String::from_utf8_lossy(&said).lines().any(|line| line == script::READY_LINE) {
+            return Ok(());
+        }
+    }
+    Err(match engine.container(&plan.helper.name).await? {
+        Some(state) if !state.running => helper_ended(&state),
+        Some(_) => Failure::system("the helper container did not say that it was ready"),
+        None => gone("helper"),
+    })
+}
+
+async fn exec_in_helper<E: Engine>(
+    engine: &E,
+    plan: &JobPlan,
+    command: Vec<String>,
+) -> Result<ExecRunning, Failure> {
+    let spec = ExecSpec { command, user: String::new(), env: Vec::new(), stdin: false };
+    match engine.exec(&plan.helper.name, &spec).await {
+        Ok(exec) => Ok(exec),
+        Err(error @ EngineError::Conflict { .. }) => Err(match engine.container(&plan.helper.name).await? {
+            Some(state) if !state.running => helper_ended(&state),
+            Some(_) => error.into(),
+            None => gone("helper"),
+        }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until every service is ready. One that is not gets its last lines printed, and the job goes on.
@@ -96,23 +137,7 @@ async fn by_ports<E: Engine>(engine: &E, plan: &JobPlan, limit: Duration) -> Res
     if waits.is_empty() {
         return Ok(Vec::new());
     }
-    let spec = ExecSpec {
-        command: script::wait(limit.as_secs(), &waits),
-        user: String::new(),
-        env: Vec::new(),
-        stdin: false,
-    };
-    let mut exec = match engine.exec(&plan.helper.name, &spec).await {
-        Ok(exec) => exec,
-        Err(error @ EngineError::Conflict { .. }) => {
-            return Err(match engine.container(&plan.helper.name).await? {
-                Some(state) if !state.running => helper_ended(&state),
-                Some(_) => error.into(),
-                None => gone("helper"),
-            });
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let mut exec = exec_in_helper(engine, plan, script::wait(limit.as_secs(), &waits)).await?;
     let mut text = Vec::new();
     let read = async {
         while let Some(Ok(chunk)) = exec.output.next().await {

@@ -1,6 +1,6 @@
 //! What is kept from job to job, and who may see it.
 
-use hearth::runner::{GitStrategy, JobDescription, Mishap, Moment, Trouble, Variable};
+use hearth::runner::{GitStrategy, JobDescription, Mishap, Moment, Service, Trouble, Variable};
 
 use crate::site::Site;
 use crate::world::{World, block_on, docker, unique};
@@ -153,8 +153,20 @@ fn tokens_do_not_stay_in_kept_volumes() {
         next.before_sources =
             vec!["ls -A /builds/try /builds/try/*.tmp; ls /builds/try/*.tmp/KEY || echo swept".to_owned()];
         next.git = killed.git.clone();
+        // Services see the same volume from their first moment on.
+        let looks = "echo $(cd /builds/try; ls -d *.tmp) and no more >/tmp/saw; exec httpd -f -h /tmp";
+        let mut service = Service::named(world.image("job/busybox"));
+        service.command = Some(["sh", "-c", looks].map(str::to_owned).to_vec());
+        service.aliases.push("looker".to_owned());
+        service.variables.push(Variable::plain("HEALTHCHECK_TCP_PORT", "80"));
+        let mut next = next.service(service);
+        next.before_sources.push(
+            "exec 3<>/dev/tcp/looker/80; printf 'GET /saw HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3 | sed 's/^/service: /'"
+                .to_owned(),
+        );
         next.git.repo_url = "http://127.0.0.1:9/x.git".to_owned();
         let ran = world.run(&next).await;
+        ran.says("\nservice: and no more\n");
         ran.says("\nswept\n").is_silent_about("/KEY\nswept");
         world.cleanup_by_hand(&killed);
     });

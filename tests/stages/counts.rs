@@ -109,9 +109,15 @@ async fn what_can_run_side_by_side_does() {
     assert_eq!(world.prepare().await.fine().took, 4 * SECOND);
 
     // Services cost no more than a look whether they run.
-    let world = World::warm().service(FakeImage::new("db")).service(FakeImage::new("db"));
+    let services = || World::warm().service(FakeImage::new("db")).service(FakeImage::new("db"));
+    let world = services().nothing_kept();
     world.slow(SECOND);
     assert_eq!(world.prepare().await.fine().took, 5 * SECOND);
+
+    // Where the builds volume was used before, they wait for the helper: it is attached to, and started before them.
+    let world = services();
+    world.slow(SECOND);
+    assert_eq!(world.prepare().await.fine().took, 7 * SECOND);
 
     // A pull is followed by a look at what came.
     let world = World::new();

@@ -188,3 +188,35 @@ async fn volumes_of_a_service_go_with_it() {
     world.cleans_up().await;
     assert!(!world.fake.volumes().contains(&anonymous[0]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_service_sees_a_kept_volume_before_the_helper_has_swept_it() {
+    for (mode, hosts) in [("", 0), ("bridge", 1)] {
+        let mut world = World::warm().service(db()).service(db());
+        world.settings.job.network_mode = mode.to_owned();
+        world.fake.helper_takes(7 * SECOND);
+        let early = async {
+            tokio::time::sleep(6 * SECOND).await;
+            let running = world.fake.running_containers();
+            assert!(running.contains(&world.names().helper()), "{running:?}");
+            assert!(!running.iter().any(|name| name.contains("service")), "{running:?}");
+        };
+        let (prepared, ()) = tokio::join!(world.prepare(), early);
+        assert_eq!(prepared.fine().took.as_secs(), 7);
+        assert_eq!(world.fake.running_containers().len(), 4);
+        assert_eq!(world.fake.count(Call::StartExec), hosts, "{mode}");
+        world.cleans_up().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_helper_that_ends_before_it_is_ready_says_why() {
+    let mut world = World::warm().service(db());
+    world.fake.image_here(crate::world::HELPER, FakeImage::new("bare").without_runner());
+    world.job["cache"] = json!([{"key": "k"}]);
+    let prepared = world.prepare().await;
+    let failure = prepared.failed(Fault::System);
+    assert!(failure.message.contains("has no gitlab-runner"), "{failure}");
+    assert!(!world.fake.running_containers().iter().any(|name| name.contains("service")));
+    world.cleans_up().await;
+}

@@ -120,6 +120,7 @@ impl World {
         let variables = BTreeMap::from([
             ("CI_RUNNER_SHORT_TOKEN", "tok".to_owned()),
             ("CI_CONCURRENT_PROJECT_ID", "0".to_owned()),
+            ("RUNNER_TEMP_PROJECT_DIR", "/builds/group/project.tmp".to_owned()),
         ]);
         Self { fake, settings, job, variables, hints: true, directory: Directory::new() }
     }

@@ -17,6 +17,8 @@ pub(super) enum Known {
     Stage { name: String, ready: String, memory: String },
     /// Ends the running stage.
     Stop { tenths: u64, name: String },
+    /// Adds names to /etc/hosts.
+    AddHosts { lines: Vec<String> },
     /// Waits for services: place, host and ports of each.
     Wait { seconds: u64, services: Vec<(String, String, Vec<u16>)> },
 }
@@ -52,6 +54,8 @@ impl Known {
             Some(Self::Identity { state: argv.get(3).cloned().unwrap_or_default() })
         } else if is(script::stop(0, "")) {
             Some(Self::Stop { tenths: number(0), name: word(1) })
+        } else if is(script::add_hosts(&[])) {
+            Some(Self::AddHosts { lines: argv.get(4..).unwrap_or_default().to_vec() })
         } else if is(script::wait(0, &[])) {
             let services = argv.get(5..).unwrap_or_default().chunks_exact(3);
             let services = services
@@ -119,6 +123,7 @@ mod tests {
             ),
             (script::identity(".s"), Known::Identity { state: ".s".into() }),
             (script::stop(100, "m"), Known::Stop { tenths: 100, name: "hearth-stage-m".into() }),
+            (script::add_hosts(&["db:1.2.3.4".into()]), Known::AddHosts { lines: vec!["db:1.2.3.4".into()] }),
             (wait, Known::Wait { seconds: 9, services: vec![("1".into(), "db".into(), vec![5432, 80])] }),
         ] {
             assert_eq!(Known::of(&command), Some(known));

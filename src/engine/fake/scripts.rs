@@ -9,7 +9,7 @@ use super::known::{Known, handover_state};
 use super::process::{Command, End, Life};
 use super::program::Place;
 use super::state::State;
-use crate::plan::script::{EXIT_NO_RUNNER, READY_FILE};
+use crate::plan::script::{EXIT_NO_RUNNER, READY_FILE, READY_LINE};
 
 /// What a container's main process is.
 pub(super) struct Main {
@@ -118,6 +118,14 @@ impl Life {
                 (Some(behaviour), _) => self.play(behaviour).await,
                 (None, Some(Known::Stop { tenths, name })) => self.stop(tenths, &name).await,
                 (None, Some(Known::Identity { state })) => self.identity(&state).await,
+                (None, Some(Known::AddHosts { lines })) => {
+                    self.fake.change(|state| {
+                        if let Some(container) = state.container_mut(&self.container) {
+                            container.spec.extra_hosts.extend(lines);
+                        }
+                    });
+                    End::Code(0)
+                }
                 (None, Some(Known::Wait { seconds, services })) => self.wait(seconds, services).await,
                 (None, Some(Known::Idle)) => self.play(Behaviour::new().forever()).await,
                 (None, _) if !command.argv.first().is_some_and(|word| is_shell(word)) => {
@@ -188,7 +196,7 @@ impl Life {
             return End::Code(EXIT_NO_RUNNER);
         }
         let ready = if ready.is_empty() { READY_FILE } else { ready };
-        let stays = Behaviour::new().touch(ready).forever();
+        let stays = Behaviour::new().touch(ready).out(format!("{READY_LINE}\n")).forever();
         let end = self.play(stays.on_term(Behaviour::new().exit(0))).await;
         self.fake.change(|state| state.sweep(&self.container, builds));
         end

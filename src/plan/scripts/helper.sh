@@ -5,7 +5,7 @@ hearth_builds=$1 hearth_ready=$2 hearth_need=$3 hearth_umask=$4 hearth_tmp=$5
 shift 5
 [ -n "$hearth_umask" ] && umask "$hearth_umask"
 # Temporary directories (NAME.tmp beside a checkout) hold tokens and file variables. The job's own is known by name;
-# those of earlier jobs stand $hearth_depth levels down, and nothing else uses the volume yet.
+# those of earlier jobs stand $hearth_depth levels down. Nothing else uses the volume before this process is ready.
 hearth_sweep() {
   for hearth_e in "$1"/*; do
     [ -d "$hearth_e" ] && [ ! -L "$hearth_e" ] || continue
@@ -37,6 +37,7 @@ if [ -d /etc ] && command -v git >/dev/null 2>&1; then
 fi
 trap '[ -n "$hearth_tmp" ] && rm -rf "$hearth_tmp"; exit 0' TERM
 : >"$hearth_ready"
+echo ready
 while :; do
   sleep 86400 &
   wait $!
