@@ -208,7 +208,8 @@ pub trait Engine {
     /// Asks the registry, through the engine, which platforms an image has.
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
 
-    /// Creates a network (two calls where an older engine makes a second one of a name that is taken).
+    /// Creates a network (two calls where an older engine makes a second one of a name that is taken, or has no
+    /// IPv6 addresses of its own).
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError>;
 
     /// Removes a network by name or ID.

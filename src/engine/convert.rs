@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, CreateImageInfo, DeviceMapping,
-    EndpointSettings, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, NetworkCreateRequest,
-    NetworkingConfig, ResourcesUlimits, VolumeCreateRequest,
+    EndpointSettings, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, Ipam, IpamConfig,
+    NetworkCreateRequest, NetworkingConfig, ResourcesUlimits, VolumeCreateRequest,
 };
 
 use super::api::{ContainerState, Health};
@@ -119,14 +119,18 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
     }
 }
 
-/// Turns a network's spec into the body of its create call.
-pub(super) fn network(spec: &NetworkSpec) -> NetworkCreateRequest {
+/// Turns a network's spec into the body of its create call. `with_subnet`: with the subnet for IPv6.
+pub(super) fn network(spec: &NetworkSpec, with_subnet: bool) -> NetworkCreateRequest {
     let options =
         spec.mtu.map(|mtu| HashMap::from([("com.docker.network.driver.mtu".to_owned(), mtu.to_string())]));
     NetworkCreateRequest {
         name: spec.name.clone(),
         driver: Some("bridge".to_owned()),
-        enable_ipv6: Some(spec.ipv6),
+        enable_ipv6: Some(spec.ipv6.is_some()),
+        ipam: spec.ipv6.as_ref().filter(|_| with_subnet).map(|subnet| Ipam {
+            config: Some(vec![IpamConfig { subnet: Some(subnet.clone()), ..Default::default() }]),
+            ..Default::default()
+        }),
         options,
         labels: map(&spec.labels),
         ..Default::default()

@@ -31,6 +31,9 @@ const NEWEST_API: Api = Api(1, 47);
 /// The file in the attempt's directory that tells later stages the API version. A hint: they ask where it is missing.
 pub const API_HINT_FILE: &str = "hearth-api";
 
+/// What engines without a default pool of IPv6 addresses (before Docker 27) say to a network without a subnet.
+const NO_IPV6_POOL: &str = "IPv6 address pool";
+
 /// A version of the Docker API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Api(u32, u32);
@@ -286,7 +289,13 @@ impl Engine for Docker {
     }
 
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {
-        match self.client().await?.create_network(convert::network(spec)).await {
+        let client = self.client().await?;
+        let mut result = client.create_network(convert::network(spec, false)).await;
+        if spec.ipv6.is_some() && result.as_ref().is_err_and(|error| error.to_string().contains(NO_IPV6_POOL))
+        {
+            result = client.create_network(convert::network(spec, true)).await;
+        }
+        match result {
             // Engines before API 1.44 make a second network of one name and only warn; the first one is meant.
             Ok(made) if made.warning.contains("already exists") => {
                 self.remove_network(&made.id).await?;

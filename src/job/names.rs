@@ -71,6 +71,13 @@ impl Names {
         self.key.clone()
     }
 
+    /// Returns a unique local IPv6 subnet (RFC 4193) for the job's network: a /64 that no other job is likely to have.
+    pub fn ipv6_subnet(&self) -> String {
+        let hash = Sha256::digest(self.key.as_bytes());
+        let part = |at: usize| u16::from_be_bytes([hash[at], hash[at + 1]]);
+        format!("fd{:02x}:{:x}:{:x}:{:x}::/64", hash[0], part(1), part(3), part(5))
+    }
+
     /// Returns the builds volume: per runner, project and slot where the checkout is kept, else the job's own.
     pub fn builds_volume(&self) -> VolumeName {
         match (&self.project, self.slot) {
@@ -115,6 +122,14 @@ fn short_hash(text: &str) -> String {
 mod tests {
     use super::{JobSpec, Names, encode};
     use crate::job::StageEnv;
+
+    #[test]
+    fn every_job_has_an_ipv6_subnet_of_its_own() {
+        let subnet = names(false, Some("tok"), "fetch").ipv6_subnet();
+        let address: std::net::Ipv6Addr = subnet.strip_suffix("/64").unwrap().parse().unwrap();
+        assert_eq!((address.octets()[0], &address.octets()[8..]), (0xfd, &[0; 8][..]));
+        assert_ne!(subnet, names(false, Some("other"), "fetch").ipv6_subnet());
+    }
 
     fn names(protected: bool, token: Option<&str>, strategy: &str) -> Names {
         let mut env = vec![

@@ -96,7 +96,7 @@ impl Ground {
         let mut notes = Vec::new();
         let network = rules.network_mode.is_empty().then(|| NetworkSpec {
             name: names.network(),
-            ipv6: rules.enable_ipv6,
+            ipv6: rules.enable_ipv6.then(|| names.ipv6_subnet()),
             mtu: rules.network_mtu,
             labels: labels(job, names, rules, "network"),
         });

@@ -13,8 +13,8 @@ pub type Labels = BTreeMap<String, String>;
 pub struct NetworkSpec {
     /// Its name.
     pub name: String,
-    /// Whether it has IPv6 too.
-    pub ipv6: bool,
+    /// The IPv6 subnet to use where the engine has no pool to take one from; `None`: the network has no IPv6.
+    pub ipv6: Option<String>,
     /// Its MTU; `None`: the engine's default.
     pub mtu: Option<u32>,
     /// Its labels.

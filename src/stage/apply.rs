@@ -44,7 +44,9 @@ fn refused_network(spec: &NetworkSpec, error: EngineError) -> Failure {
             spec.name,
             error.words()
         ))
-        .hint("enable_ipv6 needs an address pool; networks of dead jobs use up the pools: docker network ls"),
+        .hint(
+            "enable_ipv6 needs a kernel with IPv6; networks of dead jobs use up the pools: docker network ls",
+        ),
         _ => failure,
     }
 }

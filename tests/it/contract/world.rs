@@ -184,7 +184,7 @@ impl<E: Engine> World<E> {
 
     /// Makes a network's spec.
     pub(super) fn network(&self, what: &str) -> NetworkSpec {
-        NetworkSpec { name: self.name(what), ipv6: false, mtu: None, labels: self.labels() }
+        NetworkSpec { name: self.name(what), ipv6: None, mtu: None, labels: self.labels() }
     }
 
     /// Makes a volume's spec.

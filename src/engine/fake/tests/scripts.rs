@@ -179,7 +179,7 @@ async fn an_entrypoint_hands_over_through_stdin() {
 async fn services_are_waited_for_on_the_jobs_network() {
     let fake = engine();
     fake.image_here("db:1", FakeImage::new("db").listens(5432, 4 * SECOND));
-    let network = NetworkSpec { name: "net".into(), ipv6: false, mtu: None, labels: Default::default() };
+    let network = NetworkSpec { name: "net".into(), ipv6: None, mtu: None, labels: Default::default() };
     fake.create_network(&network).await.unwrap();
     let on = |aliases: &[&str]| NetworkUse::Joined {
         network: "net".to_owned(),
