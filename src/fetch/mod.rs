@@ -5,6 +5,7 @@
 //! what the registry keeps closed.
 
 mod fault;
+pub mod flight;
 mod login;
 mod pull;
 
