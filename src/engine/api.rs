@@ -9,8 +9,9 @@ use futures_util::Stream;
 use tokio::io::AsyncWrite;
 
 use super::error::EngineError;
+use super::info::EngineInfo;
 use super::progress::PullEvent;
-use crate::image::{ImageFacts, Platform};
+use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 use crate::secret::Secret;
 
@@ -80,6 +81,15 @@ pub enum Removal {
     Gone,
     /// Something uses it, or it is being removed by somebody else.
     InUse,
+}
+
+/// The answer to a wish that an image have one more name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagging {
+    /// It has the name; an image that had it before lost it.
+    Tagged,
+    /// The image is not on this host (any more).
+    ImageMissing,
 }
 
 /// The health of a container whose image has a HEALTHCHECK.
@@ -195,6 +205,9 @@ pub trait Engine {
     /// Returns what the engine is, and settles the API version on the first call.
     async fn version(&self) -> Result<EngineVersion, EngineError>;
 
+    /// Returns what the engine says of its store and its registries.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
     /// Returns an image's facts; `None` if it is not on this host.
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;
 
@@ -204,6 +217,13 @@ pub trait Engine {
         request: &PullRequest,
         on_event: &mut dyn FnMut(PullEvent),
     ) -> Result<(), EngineError>;
+
+    /// Returns an image's history, oldest entry first; `None` if it is not on this host. With the facts' diff IDs it makes
+    /// the image's [`layers`](crate::image::layers).
+    async fn image_history(&self, reference: &str) -> Result<Option<Vec<HistoryEntry>>, EngineError>;
+
+    /// Gives an image (by tag, digest or ID) one more name with a tag.
+    async fn tag(&self, source: &str, target: &str) -> Result<Tagging, EngineError>;
 
     /// Asks the registry, through the engine, which platforms an image has.
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerStateStatusEnum, CreateImageInfo, DeviceMapping,
-    EndpointSettings, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, Ipam, IpamConfig,
-    NetworkCreateRequest, NetworkingConfig, ResourcesUlimits, VolumeCreateRequest,
+    EndpointSettings, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageHistoryResponseItem,
+    ImageInspect, Ipam, IpamConfig, NetworkCreateRequest, NetworkingConfig, ResourcesUlimits,
+    VolumeCreateRequest,
 };
 
 use super::api::{ContainerState, Health};
 use super::progress::PullEvent;
-use crate::image::ImageFacts;
+use crate::image::{HistoryEntry, ImageFacts};
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 fn some(text: &str) -> Option<String> {
@@ -157,7 +158,18 @@ pub(super) fn image(inspect: ImageInspect) -> ImageFacts {
         exposed_ports: config.exposed_ports.unwrap_or_default(),
         has_healthcheck: check.first().is_some_and(|kind| kind != "NONE"),
         env: config.env.unwrap_or_default(),
+        diff_ids: inspect.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+        bytes: inspect.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
     }
+}
+
+/// Reads an image's history, which comes newest first.
+pub(super) fn history(found: Vec<ImageHistoryResponseItem>) -> Vec<HistoryEntry> {
+    let entry = |item: ImageHistoryResponseItem| HistoryEntry {
+        created_by: item.created_by,
+        bytes: u64::try_from(item.size).unwrap_or_default(),
+    };
+    found.into_iter().rev().map(entry).collect()
 }
 
 /// Reads a container's state.

@@ -16,12 +16,13 @@ use http::HeaderValue;
 
 use super::api::{
     Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
+    ExecState, LogsRequest, Output, PullRequest, RegistryLogin, Removal, Tagging,
 };
 use super::convert;
 use super::error::EngineError;
+use super::info::{self, EngineInfo};
 use super::progress::PullEvent;
-use crate::image::{ImageFacts, Platform};
+use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 
 /// The oldest API version that serves: Docker 20.10 and Podman 4 end there.
@@ -248,6 +249,11 @@ impl Engine for Docker {
         })
     }
 
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let found = self.client().await?.info().await;
+        found.map(info::info).map_err(|e| self.failed("info", e))
+    }
+
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
         match self.client().await?.inspect_image(reference).await.map_err(|e| self.failed("inspect image", e))
         {
@@ -272,6 +278,26 @@ impl Engine for Docker {
             on_event(convert::pull_event(item.map_err(|e| self.failed("pull", e))?));
         }
         Ok(())
+    }
+
+    async fn image_history(&self, reference: &str) -> Result<Option<Vec<HistoryEntry>>, EngineError> {
+        let found = self.client().await?.image_history(reference).await;
+        match found.map_err(|e| self.failed("image history", e)) {
+            Ok(found) => Ok(Some(convert::history(found))),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn tag(&self, source: &str, target: &str) -> Result<Tagging, EngineError> {
+        let (repository, tag) = target.rsplit_once(':').unwrap_or((target, "latest"));
+        let options = query::TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        let tagged = self.client().await?.tag_image(source, Some(options)).await;
+        match tagged.map_err(|e| self.failed("tag image", e)) {
+            Ok(()) => Ok(Tagging::Tagged),
+            Err(EngineError::NotFound { .. }) => Ok(Tagging::ImageMissing),
+            Err(error) => Err(error),
+        }
     }
 
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {

@@ -9,13 +9,15 @@ mod docker;
 mod error;
 #[cfg(feature = "fake-engine")]
 pub mod fake;
+mod info;
 mod progress;
 pub mod refusal;
 
 pub use api::{
     Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, Health, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal,
+    ExecState, Health, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal, Tagging,
 };
 pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;
+pub use info::{EngineInfo, InsecureRegistries, StoreKind};
 pub use progress::{PullEvent, PullMeter};

@@ -6,6 +6,7 @@
 mod allow;
 mod auth;
 mod docker_config;
+mod layers;
 mod platform;
 mod reference;
 mod resolved;
@@ -14,6 +15,7 @@ pub use allow::{
     BadPattern, Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user,
 };
 pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};
+pub use layers::{Compressed, HistoryEntry, LayerFact, chain_ids, layers, own_bytes, unique_bytes};
 pub use platform::{BadPlatform, Fit, Platform, list_platforms};
 pub use reference::{BadReference, ImageRef};
 pub use resolved::{ImageFacts, ResolvedImage};

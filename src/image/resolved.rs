@@ -25,6 +25,10 @@ pub struct ImageFacts {
     pub has_healthcheck: bool,
     /// Its environment, as `NAME=value`.
     pub env: Vec<String>,
+    /// The digests of its unpacked layers, base first.
+    pub diff_ids: Vec<String>,
+    /// All that it holds, in bytes, as the engine counts it: containerd's store adds the compressed layers it keeps.
+    pub bytes: u64,
 }
 
 impl ImageFacts {

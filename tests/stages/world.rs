@@ -21,9 +21,12 @@ pub(crate) const DB: &str = "registry.test/group/db:1";
 pub(crate) const HELPER: &str = "registry.test/ci/helper:1";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-const ALL_CALLS: [Call; 22] = [
+const ALL_CALLS: [Call; 25] = [
     Call::Version,
+    Call::Info,
     Call::InspectImage,
+    Call::ImageHistory,
+    Call::TagImage,
     Call::Pull,
     Call::Platforms,
     Call::CreateNetwork,

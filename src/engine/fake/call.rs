@@ -14,7 +14,10 @@ use crate::engine::EngineError;
 #[expect(missing_docs, reason = "each is what its name says")]
 pub enum Call {
     Version,
+    Info,
     InspectImage,
+    ImageHistory,
+    TagImage,
     Pull,
     Platforms,
     CreateNetwork,
@@ -42,7 +45,10 @@ impl Call {
     pub fn name(self) -> &'static str {
         match self {
             Self::Version => "version",
+            Self::Info => "info",
             Self::InspectImage => "inspect image",
+            Self::ImageHistory => "image history",
+            Self::TagImage => "tag image",
             Self::Pull => "pull",
             Self::Platforms => "inspect registry image",
             Self::CreateNetwork => "create network",

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::behaviour::Behaviour;
 use crate::engine::Health;
-use crate::image::{ImageFacts, ImageRef, Platform};
+use crate::image::{HistoryEntry, ImageFacts, ImageRef, Platform};
 
 /// Why no container of an image starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub struct FakeImage {
     pub(super) listens: Vec<(u16, Duration)>,
 }
 
+fn unpacked(compressed: u64) -> u64 {
+    compressed * 53 / 20
+}
+
 fn digest(of: &str) -> String {
     let hash = Sha256::digest(of.as_bytes());
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -41,6 +45,20 @@ fn digest(of: &str) -> String {
 }
 
 impl FakeImage {
+    /// Makes the facts follow from the layers: they unpack to 2.65 times their compressed bytes.
+    fn unpack(mut self) -> Self {
+        self.facts.diff_ids = self.layers.iter().map(|(id, _)| digest(&format!("diff {id}"))).collect();
+        self.facts.bytes = self.layers.iter().map(|(_, bytes)| unpacked(*bytes)).sum();
+        self
+    }
+
+    /// Returns what the engine tells of its making: a layer each, and a CMD without one.
+    pub(super) fn history(&self) -> Vec<HistoryEntry> {
+        let entry = |created_by: String, bytes| HistoryEntry { created_by, bytes };
+        let layers = self.layers.iter().map(|(id, bytes)| entry(format!("COPY {id} /"), unpacked(*bytes)));
+        layers.chain([entry("CMD [\"sh\"]".to_owned(), 0)]).collect()
+    }
+
     /// An image of linux/amd64 with a shell and a `gitlab-runner`, without ENTRYPOINT, in one layer of 1 MiB. Its CMD
     /// stays for ever. `seed` makes its ID and digest: images of equal seeds are equal.
     pub fn new(seed: &str) -> Self {
@@ -64,6 +82,7 @@ impl FakeImage {
             health: None,
             listens: Vec::new(),
         }
+        .unpack()
     }
 
     /// Gives it an ENTRYPOINT. It plays `entry`; where that ends without an exit, it hands over to its command.
@@ -88,7 +107,7 @@ impl FakeImage {
     /// Gives it layers, each with an ID and compressed bytes; equal IDs are shared between images.
     pub fn layers(mut self, layers: &[(&str, u64)]) -> Self {
         self.layers = layers.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect();
-        self
+        self.unpack()
     }
 
     /// Gives it a USER.

@@ -10,7 +10,7 @@ use super::image::FakeImage;
 use super::program::{Place, Run};
 use super::registry::{Trouble, settle};
 use super::{Fake, container::Container};
-use crate::engine::{EngineError, EngineVersion};
+use crate::engine::{EngineError, EngineInfo, EngineVersion};
 use crate::plan::spec::ContainerSpec;
 
 /// What processes do.
@@ -167,6 +167,11 @@ impl Fake {
     /// Sets what the engine says it is.
     pub fn set_version(&self, version: EngineVersion) {
         self.look(|state| state.version = version);
+    }
+
+    /// Sets what the engine says of its store and registries.
+    pub fn set_info(&self, change: impl FnOnce(&mut EngineInfo)) {
+        self.look(|state| change(&mut state.info));
     }
 
     /// Kills the engine: all connections break, and until [`Fake::start_engine`] nothing answers.

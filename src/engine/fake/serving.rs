@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::call::Call;
+use super::image::FakeImage;
 use super::{Fake, lifecycle};
 use crate::engine::{
-    Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineVersion, ExecRunning,
-    ExecState, LogsRequest, Output, PullEvent, PullRequest, Removal,
+    Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineInfo, EngineVersion,
+    ExecRunning, ExecState, LogsRequest, Output, PullEvent, PullRequest, Removal, Tagging,
 };
-use crate::image::{ImageFacts, Platform};
+use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, Labels, NetworkSpec, VolumeSpec};
 
 fn has(labels: &Labels, label: &str, value: &str) -> bool {
@@ -42,6 +43,23 @@ impl Fake {
 impl Engine for Fake {
     async fn version(&self) -> Result<EngineVersion, EngineError> {
         self.answer(Call::Version, "", |fake| Ok(fake.look(|state| state.version.clone()))).await
+    }
+
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        self.answer(Call::Info, "", |fake| Ok(fake.look(|state| state.info.clone()))).await
+    }
+
+    async fn image_history(&self, reference: &str) -> Result<Option<Vec<HistoryEntry>>, EngineError> {
+        let name = reference.to_owned();
+        self.answer(Call::ImageHistory, reference, move |fake| {
+            Ok(fake.look(|state| state.image(&name).map(FakeImage::history)))
+        })
+        .await
+    }
+
+    async fn tag(&self, source: &str, target: &str) -> Result<Tagging, EngineError> {
+        let (from, to) = (source.to_owned(), target.to_owned());
+        self.answer(Call::TagImage, target, move |fake| Ok(fake.change(|state| state.tag(&from, &to)))).await
     }
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {

@@ -12,7 +12,11 @@ use super::container::{Container, Kind, Signal, Status};
 use super::image::{FakeImage, HostImage};
 use super::program::Run;
 use super::registry::{Registries, settle};
-use crate::engine::{Created, Creation, EngineError, EngineVersion, Removal};
+use crate::engine::{
+    Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Removal, StoreKind,
+    Tagging,
+};
+use crate::image::ImageRef;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 /// When a fake engine begins, in seconds after the epoch.
@@ -50,6 +54,7 @@ pub(super) struct Exec {
 /// Everything.
 pub(super) struct State {
     pub(super) version: EngineVersion,
+    pub(super) info: EngineInfo,
     pub(super) calls: Calls,
     pub(super) timeout: Duration,
     pub(super) registries: Registries,
@@ -76,6 +81,13 @@ impl State {
                 api: "1.41".to_owned(),
                 os: "linux".to_owned(),
                 arch: "amd64".to_owned(),
+            },
+            info: EngineInfo {
+                store: StoreKind::DockerClassic,
+                storage_driver: "overlay2".to_owned(),
+                data_root: "/var/lib/docker".to_owned(),
+                insecure: InsecureRegistries { hosts: Vec::new(), cidrs: vec!["127.0.0.0/8".to_owned()] },
+                mirrors: Vec::new(),
             },
             calls: Calls::default(),
             timeout: Duration::from_secs(120),
@@ -114,6 +126,17 @@ impl State {
 
     pub(super) fn image(&self, reference: &str) -> Option<&FakeImage> {
         self.images.iter().find(|host| host.is(reference)).map(|host| &host.image)
+    }
+
+    /// Gives an image a name, which it takes from the image that had it.
+    pub(super) fn tag(&mut self, source: &str, target: &str) -> Tagging {
+        let Some(at) = self.images.iter().position(|host| host.is(source)) else {
+            return Tagging::ImageMissing;
+        };
+        let target = target.parse::<ImageRef>().map_or_else(|_| target.to_owned(), |t| t.normalized());
+        self.images.iter_mut().for_each(|host| host.names.retain(|name| *name != target));
+        self.images[at].names.push(target);
+        Tagging::Tagged
     }
 
     pub(super) fn has_layer(&self, layer: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Clauses on images and pulls.
 
-use hearth::engine::{Engine, EngineError, PullEvent, PullMeter};
+use hearth::engine::{Engine, EngineError, PullEvent, PullMeter, Tagging};
+use hearth::image::layers;
 
 use super::world::{World, pull};
 
@@ -12,9 +13,21 @@ pub(super) async fn the_engine_says_what_it_is<E: Engine>(world: &World<E>) {
     assert!(version.name.contains(' '), "{}", version.name);
 }
 
+/// The tests' registries are on loopback, without TLS.
+pub(super) async fn the_engine_says_what_it_keeps_images_in<E: Engine>(world: &World<E>) {
+    let info = world.engine.info().await.unwrap();
+    assert!(!info.storage_driver.is_empty() && info.data_root.starts_with('/'), "{info:?}");
+    let insecure = &info.insecure;
+    let known = insecure.cidrs.iter().any(|range| range == "127.0.0.0/8");
+    assert!(known || insecure.hosts.contains(&world.registry), "{insecure:?}");
+}
+
 pub(super) async fn an_absent_image_is_none<E: Engine>(world: &World<E>) {
     let absent = format!("{}/job/never-pushed:1", world.registry);
     assert_eq!(world.engine.image(&absent).await.unwrap(), None);
+    assert_eq!(world.engine.image_history(&absent).await.unwrap(), None);
+    let target = format!("{}/job/never-tagged:1", world.registry);
+    assert_eq!(world.engine.tag(&absent, &target).await.unwrap(), Tagging::ImageMissing);
 }
 
 pub(super) async fn a_pulled_image_has_facts<E: Engine>(world: &World<E>) {
@@ -28,6 +41,34 @@ pub(super) async fn a_pulled_image_has_facts<E: Engine>(world: &World<E>) {
     assert!(facts.env.iter().any(|line| line.starts_with("PATH=")), "{:?}", facts.env);
     let digest = format!("{}/job/busybox@sha256:", world.registry);
     assert!(facts.repo_digests.iter().any(|known| known.starts_with(&digest)), "{:?}", facts.repo_digests);
+}
+
+pub(super) async fn an_image_tells_its_layers<E: Engine>(world: &World<E>) {
+    let reference = world.image_here("busybox").await;
+    let facts = world.engine.image(&reference).await.unwrap().expect("it is here");
+    let history = world.engine.image_history(&reference).await.unwrap().expect("it is here");
+    let layers = layers(&facts.diff_ids, &history);
+    assert!(!layers.is_empty() && layers[0].chain_id == facts.diff_ids[0], "{layers:?}");
+    let bytes: u64 = layers.iter().map(|layer| layer.bytes.expect("the history fits")).sum();
+    assert!(bytes > 0 && facts.bytes >= bytes, "{bytes} of {}", facts.bytes);
+}
+
+/// A name moves to the image that it is given to; digests stay.
+pub(super) async fn a_name_is_given<E: Engine>(world: &World<E>) {
+    let one = world.image_here("busybox").await;
+    let other = world.image_here("volume").await;
+    let name = format!("{}/{}:1", world.registry, world.name("named"));
+    let id = async |name: &str| world.engine.image(name).await.unwrap().expect("it is here").id;
+    for source in [id(&one).await, other.clone(), one.clone()] {
+        assert_eq!(world.engine.tag(&source, &name).await.unwrap(), Tagging::Tagged);
+        assert_eq!(id(&name).await, id(&source).await, "{source}");
+    }
+    let facts = world.engine.image(&name).await.unwrap().expect("it is here");
+    let (_, digest) = facts.repo_digests[0].split_once('@').expect("a digest");
+    let by_digest = format!("{}/job/busybox@{digest}", world.registry);
+    assert_eq!(world.engine.tag(&by_digest, &name).await.unwrap(), Tagging::Tagged);
+    assert_eq!(id(&name).await, id(&one).await);
+    world.untag(&name).await;
 }
 
 pub(super) async fn an_image_is_found_by_tag_digest_and_id<E: Engine>(world: &World<E>) {

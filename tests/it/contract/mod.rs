@@ -43,8 +43,11 @@ macro_rules! clauses {
 clauses! {
     images:
         the_engine_says_what_it_is,
+        the_engine_says_what_it_keeps_images_in,
         an_absent_image_is_none,
         a_pulled_image_has_facts,
+        an_image_tells_its_layers,
+        a_name_is_given,
         an_image_is_found_by_tag_digest_and_id,
         a_pull_tells_the_digest,
         a_missing_tag_is_said_so,

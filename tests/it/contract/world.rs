@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bollard::query_parameters::InspectContainerOptions;
+use bollard::query_parameters::{InspectContainerOptions, RemoveImageOptions};
 use futures_util::FutureExt;
 use hearth::engine::fake::{Behaviour, Fake, FakeImage, Place, Run};
 use hearth::engine::{
@@ -156,6 +156,16 @@ impl<E: Engine> World<E> {
             Backstage::Real(raw) => {
                 let found = raw.inspect_container(container, None::<InspectContainerOptions>).await.unwrap();
                 found.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect()
+            }
+        }
+    }
+
+    /// Takes a name from an image.
+    pub(super) async fn untag(&self, name: &str) {
+        match &self.backstage {
+            Backstage::Fake(fake) => fake.forget_image(name),
+            Backstage::Real(raw) => {
+                let _ = raw.remove_image(name, None::<RemoveImageOptions>, None).await;
             }
         }
     }
