@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::error::EngineError;
 use super::info::EngineInfo;
+use super::moment::Moment;
 use super::progress::PullEvent;
 use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
@@ -118,6 +119,8 @@ pub struct ContainerState {
     pub removing: bool,
     /// The main process's exit code, where it ended.
     pub exit_code: i64,
+    /// When the main process last ended; `None`: it never did, or runs.
+    pub ended: Option<Moment>,
     /// Whether the engine saw the main process killed for lack of memory.
     pub oom_killed: bool,
     /// What the engine says about a failed start; empty for nothing.
@@ -207,6 +210,10 @@ pub trait Engine {
 
     /// Returns what the engine says of its store and its registries.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// Returns when the engine began: a container that had ended by then was not ended under this engine's eyes, but by
+    /// its restart. `None`: it does not tell. On Podman, whose containers live without it, that is a time long ago.
+    async fn began(&self) -> Result<Option<Moment>, EngineError>;
 
     /// Returns an image's facts; `None` if it is not on this host.
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;

@@ -10,6 +10,7 @@ use bollard::models::{
 };
 
 use super::api::{ContainerState, Health};
+use super::moment::Moment;
 use super::progress::PullEvent;
 use crate::image::{HistoryEntry, ImageFacts};
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
@@ -198,6 +199,9 @@ pub(super) fn state(inspect: ContainerInspectResponse) -> ContainerState {
             Some(ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
         ),
         exit_code: state.exit_code.unwrap_or_default(),
+        ended: (state.running != Some(true))
+            .then(|| Moment::parse(state.finished_at.as_deref().unwrap_or_default()))
+            .flatten(),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.unwrap_or_default(),
         health,

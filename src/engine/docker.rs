@@ -21,6 +21,7 @@ use super::api::{
 use super::convert;
 use super::error::EngineError;
 use super::info::{self, EngineInfo};
+use super::moment::Moment;
 use super::progress::PullEvent;
 use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
@@ -252,6 +253,18 @@ impl Engine for Docker {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let found = self.client().await?.info().await;
         found.map(info::info).map_err(|e| self.failed("info", e))
+    }
+
+    async fn began(&self) -> Result<Option<Moment>, EngineError> {
+        // The daemon makes its default bridge anew whenever it starts, unless containers outlived it; nothing else in
+        // its API tells when that was, and its memory of events is short.
+        let found =
+            self.client().await?.inspect_network("bridge", None::<query::InspectNetworkOptions>).await;
+        match found.map_err(|e| self.failed("inspect network", e)) {
+            Ok(bridge) => Ok(bridge.created.as_deref().and_then(Moment::parse)),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {

@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "fake-engine")]
 pub mod fake;
 mod info;
+mod moment;
 mod progress;
 pub mod refusal;
 
@@ -20,4 +21,5 @@ pub use api::{
 pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;
 pub use info::{EngineInfo, InsecureRegistries, StoreKind};
+pub use moment::Moment;
 pub use progress::{PullEvent, PullMeter};

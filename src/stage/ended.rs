@@ -1,6 +1,6 @@
 //! Containers that ended under a stage: what their exit codes mean, and whose fault it is.
 
-use crate::engine::ContainerState;
+use crate::engine::{ContainerState, Engine};
 use crate::outcome::Failure;
 use crate::plan::script;
 
@@ -8,6 +8,26 @@ use crate::plan::script;
 pub fn gone(role: &str) -> Failure {
     Failure::system(format!("the {role} container was removed while the job ran"))
         .hint("something on this host removes containers of running jobs")
+}
+
+/// Makes the failure for a container that does not run any more. A restart of the engine stops containers as a kill does;
+/// only the times tell them apart.
+pub async fn ended<E: Engine>(
+    engine: &E,
+    role: &str,
+    state: &ContainerState,
+    otherwise: impl FnOnce(&ContainerState) -> Failure,
+) -> Failure {
+    if let Some(ended) = state.ended
+        && let Ok(Some(began)) = engine.began().await
+        && ended < began
+    {
+        return Failure::system(format!(
+            "the container engine was restarted, which stopped the {role} container"
+        ))
+        .hint("with live-restore in Docker's daemon.json, containers outlive a restart of the engine");
+    }
+    otherwise(state)
 }
 
 /// The main process of the helper is hearth's own: its exit codes say what is wrong with image or volumes.

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::apply::refused_container;
+use super::ended::ended;
 use super::output::JobOutput;
 use crate::engine::{ContainerState, Engine};
 use crate::outcome::Failure;
@@ -52,7 +53,7 @@ pub async fn run<E: Engine>(
         Ok(Some(identity)) => Ok(stage_user(&state.user, &identity)),
         Ok(None) => {
             out.write(finder.rest()).await;
-            Err(ended(engine, container).await)
+            Err(ended_early(engine, container).await)
         }
         Err(_) => {
             let _ = engine.kill_container(container).await;
@@ -89,22 +90,24 @@ pub async fn ask<E: Engine>(
     Ok((!text.trim().is_empty()).then(|| stage_user(&state.user, &text)))
 }
 
-async fn ended<E: Engine>(engine: &E, container: &str) -> Failure {
+async fn ended_early<E: Engine>(engine: &E, container: &str) -> Failure {
     match engine.container(container).await {
-        Ok(Some(state)) if !state.running => {
-            let killed = if state.oom_killed { ", killed for lack of memory," } else { "" };
-            let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(1);
-            Failure::job(format!(
-                "the image's ENTRYPOINT ended{killed} with exit code {} before it handed over to a shell",
-                state.exit_code
-            ))
-            .hint(HINT)
-            .with_exit_code(code)
-        }
+        Ok(Some(state)) if !state.running => ended(engine, "build", &state, entrypoint_ended).await,
         Ok(Some(_)) => Failure::system("the connection to the starting build container broke"),
         Ok(None) => Failure::system("the build container was removed while it started"),
         Err(error) => error.into(),
     }
+}
+
+fn entrypoint_ended(state: &ContainerState) -> Failure {
+    let killed = if state.oom_killed { ", killed for lack of memory," } else { "" };
+    let code = u8::try_from(state.exit_code).ok().filter(|code| *code != 0).unwrap_or(1);
+    Failure::job(format!(
+        "the image's ENTRYPOINT ended{killed} with exit code {} before it handed over to a shell",
+        state.exit_code
+    ))
+    .hint(HINT)
+    .with_exit_code(code)
 }
 
 /// Decides who stages run as, by `uid gid groups… /gid-of-that-user`. Only root can have become somebody else; anybody

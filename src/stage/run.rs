@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::apply::refused_container;
 use super::begin::Begun;
-use super::ended::{build_ended, gone, helper_ended};
+use super::ended::{build_ended, ended, gone, helper_ended};
 use super::exec::{Ending, Place as ExecPlace, Stop};
 use super::handover;
 use super::hint::BuildHint;
@@ -220,8 +220,8 @@ impl<E: Engine> Run<'_, E> {
             Ok(None) => gone(role),
             Ok(Some(state)) if state.removing => gone(role),
             Ok(Some(state)) if !state.running => match self.step.place {
-                Place::Helper => helper_ended(&state),
-                Place::Build => build_ended(&state),
+                Place::Helper => ended(self.engine, role, &state, helper_ended).await,
+                Place::Build => ended(self.engine, role, &state, build_ended).await,
             },
             Ok(Some(_)) => match own {
                 Some(code) => script_failed(self.step, code),
@@ -250,7 +250,7 @@ impl<E: Engine> Run<'_, E> {
         match self.engine.container(build).await {
             Ok(None) => gone("build"),
             Ok(Some(state)) if state.removing => gone("build"),
-            Ok(Some(state)) if !state.running => build_ended(&state),
+            Ok(Some(state)) if !state.running => ended(self.engine, "build", &state, build_ended).await,
             Ok(Some(_)) => refused_container("build", "the job's image", error),
             Err(_) => error.into(),
         }
@@ -260,7 +260,7 @@ impl<E: Engine> Run<'_, E> {
         match self.engine.container(helper).await {
             Ok(None) => gone("helper"),
             Ok(Some(state)) if state.removing => gone("helper"),
-            Ok(Some(state)) if !state.running => helper_ended(&state),
+            Ok(Some(state)) if !state.running => ended(self.engine, "helper", &state, helper_ended).await,
             Ok(Some(_)) => refused_container("helper", "this host", error),
             Err(_) => error.into(),
         }

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, join3};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::apply;
-use super::ended::{gone, helper_ended};
+use super::ended::{ended, gone, helper_ended};
 use crate::engine::{Engine, EngineError, ExecRunning, Health, LogsRequest};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
@@ -63,7 +63,7 @@ pub async fn start_helper<E: Engine>(engine: &E, plan: &JobPlan) -> Result<(), F
         }
     }
     Err(match engine.container(&plan.helper.name).await? {
-        Some(state) if !state.running => helper_ended(&state),
+        Some(state) if !state.running => ended(engine, "helper", &state, helper_ended).await,
         Some(_) => Failure::system("the helper container did not say that it was ready"),
         None => gone("helper"),
     })
@@ -78,7 +78,7 @@ async fn exec_in_helper<E: Engine>(
     match engine.exec(&plan.helper.name, &spec).await {
         Ok(exec) => Ok(exec),
         Err(error @ EngineError::Conflict { .. }) => Err(match engine.container(&plan.helper.name).await? {
-            Some(state) if !state.running => helper_ended(&state),
+            Some(state) if !state.running => ended(engine, "helper", &state, helper_ended).await,
             Some(_) => error.into(),
             None => gone("helper"),
         }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hearth::runner::{Cancel, Canceller, Events, JobDescription, JobOutcome, JobReport, Service, Transcript};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Uid;
+use nix::unistd::{Pid, Uid};
 
 use crate::api_front::{ApiFront, Claim};
 use crate::own_engine::OwnEngine;
@@ -234,6 +234,45 @@ fn an_engine_that_goes_in_the_middle_is_the_systems_fault_and_cleanup_waits_for_
     systems_fault(&ran);
     within(&ran, 20);
     cleaned(&engine, &restarted);
+}
+
+/// Stops the driver, so that it learns of something only when that is over.
+fn asleep(world: &World, act: impl FnOnce()) {
+    let pids: Vec<Pid> = world
+        .driver_processes()
+        .iter()
+        .filter_map(|(path, _)| path.file_name()?.to_str()?.parse().ok().map(Pid::from_raw))
+        .collect();
+    assert!(!pids.is_empty(), "the driver runs");
+    pids.iter().for_each(|pid| kill(*pid, Signal::SIGSTOP).expect("stopped"));
+    act();
+    pids.iter().for_each(|pid| kill(*pid, Signal::SIGCONT).expect("goes on"));
+}
+
+#[test]
+fn an_engine_that_was_restarted_unseen_is_told_from_a_main_process_that_was_killed() {
+    let Some(world) = World::new("restart unseen") else { return };
+    let Some(mut engine) = OwnEngine::start("restart unseen", &world) else { return };
+    engine.pull(&world.image("job/busybox"));
+    engine.settings(&world, "kill_grace = 1");
+    let job = || world.job().script("echo script-\"runs\"; sleep 300");
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let (ran, _) = run_until(&world, &job(), |_| {
+            asleep(&world, || {
+                engine.end(signal);
+                engine.relaunch();
+            });
+        });
+        systems_fault(&ran).says("the container engine was restarted, which stopped the build container");
+        ran.is_silent_about("main process");
+    }
+    let killed = job();
+    let build = world.container(&killed, "build");
+    let (ran, _) = run_until(&world, &killed, |_| {
+        asleep(&world, || assert!(engine.docker(&["kill", &build]).is_some(), "it is killed"));
+    });
+    crate::tools::jobs_fault(&ran).says("the main process of the build container was killed: exit code 137");
+    assert_eq!(engine.left(), [""; 0]);
 }
 
 #[test]

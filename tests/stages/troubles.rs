@@ -1,5 +1,6 @@
 //! What happens to containers and engine under a stage, and whose fault that is.
 
+use hearth::engine::EngineError;
 use hearth::engine::fake::{Behaviour, Call, FakeImage};
 use hearth::outcome::Fault;
 use tokio::time::sleep;
@@ -129,6 +130,44 @@ async fn an_engine_that_was_restarted_under_a_stage_is_the_hosts_fault() {
         assert_eq!(failure.exit_code, None, "{failure}");
         world.cleans_up().await;
     }
+}
+
+/// As real restarts do it: the containers are stopped, and by the next question the engine is there again.
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_nobody_notices_is_no_killed_main_process() {
+    for (stage, role) in [("step_script", "build"), ("get_sources", "helper")] {
+        let world = World::warm();
+        let ran = run_while(&world, stage, async || {
+            world.fake.stop_engine();
+            world.fake.start_engine();
+        })
+        .await;
+        let failure = ran.failed(Fault::System);
+        assert_eq!(failure.exit_code, None, "{failure}");
+        let words = format!("the container engine was restarted, which stopped the {role} container");
+        assert!(failure.message.contains(&words), "{failure}");
+        assert_eq!(world.fake.count(Call::InspectNetwork), 1);
+        world.cleans_up().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_restart_is_no_excuse_for_a_killed_main_process() {
+    let world = World::warm();
+    world.fake.stop_engine();
+    world.fake.start_engine();
+    let build = world.names().build();
+    let ran = run_while(&world, "step_script", async || world.fake.kill(&build)).await;
+    assert_eq!(ran.failed(Fault::Job).exit_code, Some(137));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_tell_when_it_began_is_taken_at_its_word() {
+    let world = World::warm();
+    world.fake.fail_next(Call::InspectNetwork, EngineError::NotFound { message: "no such network".into() });
+    let build = world.names().build();
+    let ran = run_while(&world, "step_script", async || world.fake.kill(&build)).await;
+    assert_eq!(ran.failed(Fault::Job).exit_code, Some(137));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ pub(crate) const DB: &str = "registry.test/group/db:1";
 pub(crate) const HELPER: &str = "registry.test/ci/helper:1";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-const ALL_CALLS: [Call; 25] = [
+const ALL_CALLS: [Call; 26] = [
     Call::Version,
     Call::Info,
     Call::InspectImage,
@@ -32,6 +32,7 @@ const ALL_CALLS: [Call; 25] = [
     Call::CreateNetwork,
     Call::RemoveNetwork,
     Call::ListNetworks,
+    Call::InspectNetwork,
     Call::CreateVolume,
     Call::RemoveVolume,
     Call::ListVolumes,

@@ -12,7 +12,7 @@ use super::image::FakeImage;
 use super::log::Log;
 use super::pipe::Pipe;
 use super::sink::{Client, Sink};
-use crate::engine::{ContainerState, Health};
+use crate::engine::{ContainerState, Health, Moment};
 use crate::plan::job::effective_entrypoint;
 use crate::plan::spec::{ContainerSpec, NetworkUse};
 
@@ -78,6 +78,7 @@ pub(super) struct Container {
     pub(super) image: FakeImage,
     pub(super) status: Status,
     pub(super) exit_code: i64,
+    pub(super) ended: Option<Moment>,
     pub(super) oom_killed: bool,
     pub(super) error: String,
     /// The name of the network it is on, and its address there while it runs.
@@ -108,6 +109,7 @@ impl Container {
             image,
             status: Status::Fresh,
             exit_code: 0,
+            ended: None,
             oom_killed: false,
             error: String::new(),
             address: None,
@@ -169,6 +171,7 @@ impl Container {
     pub(super) fn end(&mut self, code: i64, oom: bool, at: i128) {
         self.status = Status::Stopped;
         self.exit_code = code;
+        self.ended = Some(Moment(at));
         self.oom_killed = oom;
         self.address = None;
         self.stdin.abandon();
@@ -197,6 +200,7 @@ impl Container {
             fresh: self.status == Status::Fresh,
             removing: self.removing,
             exit_code: self.exit_code,
+            ended: self.ended.filter(|_| !self.running()),
             oom_killed: self.oom_killed,
             error: self.error.clone(),
             health: self.health(),

@@ -7,7 +7,7 @@ use super::image::FakeImage;
 use super::{Fake, lifecycle};
 use crate::engine::{
     Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineInfo, EngineVersion,
-    ExecRunning, ExecState, LogsRequest, Output, PullEvent, PullRequest, Removal, Tagging,
+    ExecRunning, ExecState, LogsRequest, Moment, Output, PullEvent, PullRequest, Removal, Tagging,
 };
 use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, Labels, NetworkSpec, VolumeSpec};
@@ -47,6 +47,10 @@ impl Engine for Fake {
 
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         self.answer(Call::Info, "", |fake| Ok(fake.look(|state| state.info.clone()))).await
+    }
+
+    async fn began(&self) -> Result<Option<Moment>, EngineError> {
+        self.answer(Call::InspectNetwork, "bridge", |fake| Ok(Some(fake.look(|state| state.began)))).await
     }
 
     async fn image_history(&self, reference: &str) -> Result<Option<Vec<HistoryEntry>>, EngineError> {

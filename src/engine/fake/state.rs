@@ -13,8 +13,8 @@ use super::image::{FakeImage, HostImage};
 use super::program::Run;
 use super::registry::{Registries, settle};
 use crate::engine::{
-    Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Removal, StoreKind,
-    Tagging,
+    Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Moment, Removal,
+    StoreKind, Tagging,
 };
 use crate::image::ImageRef;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
@@ -69,6 +69,7 @@ pub(super) struct State {
     pub(super) helper_takes: Duration,
     pub(super) exec_lags: Duration,
     pub(super) exec_lingers: Option<Duration>,
+    pub(super) began: Moment,
     born: Instant,
     made: u64,
 }
@@ -103,6 +104,7 @@ impl State {
             helper_takes: Duration::ZERO,
             exec_lags: Duration::ZERO,
             exec_lingers: Some(LINGER),
+            began: Moment(BIRTH * 1_000_000_000),
             born: Instant::now(),
             made: 0,
         }
@@ -326,9 +328,10 @@ impl State {
     pub(super) fn restart(&mut self) {
         let now = self.now();
         for container in self.containers.iter_mut().filter(|c| matches!(c.status, Status::Running { .. })) {
-            container.end(137, false, now);
+            container.end(137, false, now - 1);
         }
         self.containers.iter_mut().for_each(|container| container.removing = false);
         self.execs.clear();
+        self.began = Moment(now);
     }
 }

@@ -54,6 +54,25 @@ pub(super) async fn a_main_process_leaves_its_code<E: Engine>(world: &World<E>) 
 }
 
 /// A container whose main process ended keeps its name and its files, and may be started again.
+/// Which tells a container that was killed from one that a restart of the engine stopped.
+pub(super) async fn what_ends_ends_after_the_engine_began<E: Engine>(world: &World<E>) {
+    let Some(began) = world.engine.began().await.unwrap() else { return };
+    let fresh = world.create(&world.spec("fresh", world.stays()).await).await;
+    assert_eq!(world.state(&fresh).await.ended, None);
+    let name = world.home().await;
+    assert_eq!(world.state(&name).await.ended, None);
+    // Two ends of the same container, the first by itself, so to say.
+    for _ in 0..2 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        world.engine.start_container(&name).await.unwrap();
+        assert_eq!(world.state(&name).await.ended, None);
+        world.engine.kill_container(&name).await.unwrap();
+        let ended = world.ended(&name).await.ended.expect("it ended");
+        assert!(ended > began, "{ended:?} {began:?}");
+    }
+    assert_eq!(world.engine.began().await.unwrap(), Some(began));
+}
+
 pub(super) async fn stopped_is_not_gone<E: Engine>(world: &World<E>) {
     let behaviour = Behaviour::new().if_file("/once", Behaviour::new().exit(4)).touch("/once").exit(3);
     let command = world.program("test -e /once && exit 4; touch /once; exit 3", behaviour);

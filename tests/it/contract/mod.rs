@@ -66,6 +66,7 @@ clauses! {
         a_container_needs_its_image,
         a_fresh_container_is_not_a_stopped_one,
         a_main_process_leaves_its_code,
+        what_ends_ends_after_the_engine_began,
         stopped_is_not_gone,
         stop_kills_what_ignores_term,
         an_init_passes_term_on,
