@@ -225,7 +225,7 @@ pub(super) fn pull_event(info: CreateImageInfo) -> PullEvent {
     let (done, total) = (number(detail.current), number(detail.total));
     let status = info.status.unwrap_or_default();
     match status.as_str() {
-        "Pulling fs layer" | "Waiting" | "Retrying" => PullEvent::Waiting(layer),
+        "Pulling fs layer" | "Waiting" => PullEvent::Waiting(layer),
         "Downloading" => PullEvent::Downloading { layer, done, total },
         "Verifying Checksum" | "Download complete" => PullEvent::Downloaded(layer),
         "Extracting" => PullEvent::Extracting { layer, done },
@@ -233,6 +233,7 @@ pub(super) fn pull_event(info: CreateImageInfo) -> PullEvent {
         "Already exists" => PullEvent::Present(layer),
         other => match other.strip_prefix("Digest: ") {
             Some(digest) => PullEvent::Digest(digest.to_owned()),
+            None if other.starts_with("Retrying in ") => PullEvent::Waiting(layer),
             None => PullEvent::Other,
         },
     }

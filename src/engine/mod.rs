@@ -22,4 +22,4 @@ pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;
 pub use info::{EngineInfo, InsecureRegistries, StoreKind};
 pub use moment::Moment;
-pub use progress::{PullEvent, PullMeter};
+pub use progress::{PullEvent, PullMeter, PullTotals, PulledLayer};

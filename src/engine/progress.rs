@@ -43,8 +43,42 @@ struct Layer {
     done: u64,
     total: u64,
     downloaded: bool,
+    extracting: bool,
     extracted: u64,
     finished: bool,
+    present: bool,
+}
+
+/// What a pull did to one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulledLayer {
+    /// The first 12 hex digits of its blob's digest. Podman lists the image's configuration as well.
+    pub id: String,
+    /// Whether it was here before: then nothing is told of its size.
+    pub present: bool,
+    /// Its compressed bytes; `None`: the engine did not tell. Podman tells only of layers that take a while.
+    pub compressed: Option<u64>,
+}
+
+/// What a pull came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullTotals {
+    /// From the first call to the end.
+    pub total: Duration,
+    /// From the first byte to the last layer's end of download; `None`: nothing was downloaded, or the engine does not tell
+    /// downloading from unpacking (Podman).
+    pub download: Option<Duration>,
+    /// The time during which at least one layer was unpacked, which overlaps the download; `None` as above.
+    pub extract: Option<Duration>,
+    /// All layers that were told of, by their IDs.
+    pub layers: Vec<PulledLayer>,
+}
+
+impl PullTotals {
+    /// Returns the compressed bytes that came; `None`: of some layer that came, the engine did not tell.
+    pub fn bytes(&self) -> Option<u64> {
+        self.layers.iter().filter(|layer| !layer.present).map(|layer| layer.compressed).sum()
+    }
 }
 
 /// Sums up the events of one pull. Times are counted from the pull's start.
@@ -55,6 +89,7 @@ pub struct PullMeter {
     last_download: Option<Duration>,
     extracting_since: Option<Duration>,
     extracted: Duration,
+    tells_phases: bool,
     last_move: Duration,
     digest: Option<String>,
 }
@@ -81,16 +116,19 @@ impl PullMeter {
             }
             PullEvent::Extracting { layer, done } => {
                 self.downloaded(layer, at);
+                self.tells_phases = true;
                 self.extracting_since.get_or_insert(at);
                 let layer = self.layers.entry(layer.clone()).or_default();
-                let moved = *done != layer.extracted;
+                let moved = !layer.extracting || *done != layer.extracted;
+                layer.extracting = true;
                 layer.extracted = *done;
                 moved
             }
             PullEvent::Done(layer) => {
                 self.downloaded(layer, at);
+                self.tells_phases = true;
                 self.layers.entry(layer.clone()).or_default().finished = true;
-                if !self.layers.values().any(|l| l.extracted > 0 && !l.finished)
+                if !self.layers.values().any(|l| l.extracting && !l.finished)
                     && let Some(since) = self.extracting_since.take()
                 {
                     self.extracted += at.saturating_sub(since);
@@ -101,6 +139,7 @@ impl PullMeter {
                 let layer = self.layers.entry(layer.clone()).or_default();
                 layer.downloaded = true;
                 layer.finished = true;
+                layer.present = true;
                 true
             }
             PullEvent::Digest(digest) => {
@@ -140,6 +179,26 @@ impl PullMeter {
         self.digest.as_deref()
     }
 
+    /// Returns what the pull came to, at its end.
+    pub fn totals(&self, at: Duration) -> PullTotals {
+        let span = self.first_byte.zip(self.last_download).filter(|_| self.tells_phases);
+        let layer = |(id, layer): (&String, &Layer)| PulledLayer {
+            id: id.clone(),
+            present: layer.present,
+            compressed: (layer.total > 0).then_some(layer.total),
+        };
+        PullTotals {
+            total: at,
+            download: span.map(|(first, last)| last.saturating_sub(first)),
+            extract: span.map(|_| self.extracted_by(at)),
+            layers: self.layers.iter().map(layer).collect(),
+        }
+    }
+
+    fn extracted_by(&self, at: Duration) -> Duration {
+        self.extracted + self.extracting_since.map_or(Duration::ZERO, |since| at.saturating_sub(since))
+    }
+
     fn bytes(&self) -> (u64, u64) {
         self.layers.values().fold((0, 0), |(done, total), l| (done + l.done, total + l.total.max(l.done)))
     }
@@ -173,71 +232,15 @@ impl PullMeter {
         } else {
             format!("{:.1} s", at.as_secs_f64())
         };
-        if let (Some(first), Some(last)) = (self.first_byte, self.last_download) {
-            line.push_str(&format!(" (download {:.1} s", last.saturating_sub(first).as_secs_f64()));
-            let extracted = self.extracted
-                + self.extracting_since.map_or(Duration::ZERO, |since| at.saturating_sub(since));
-            line.push_str(&format!(", extract {:.1} s)", extracted.as_secs_f64()));
+        let totals = self.totals(at);
+        if let (Some(download), Some(extract)) = (totals.download, totals.extract) {
+            let (download, extract) = (download.as_secs_f64(), extract.as_secs_f64());
+            line.push_str(&format!(" (download {download:.1} s, extract {extract:.1} s)"));
         }
         line
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Duration, PullEvent, PullMeter};
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn downloading(layer: &str, done: u64, total: u64) -> PullEvent {
-        PullEvent::Downloading { layer: layer.into(), done, total }
-    }
-
-    #[test]
-    fn overlapping_phases_are_counted_once_each() {
-        let mut meter = PullMeter::default();
-        meter.observe(&PullEvent::Waiting("a".into()), at(0));
-        meter.observe(&downloading("a", 0, 1 << 20), at(1));
-        meter.observe(&downloading("b", 512 << 10, 1 << 20), at(2));
-        meter.observe(&PullEvent::Downloaded("a".into()), at(3));
-        meter.observe(&PullEvent::Extracting { layer: "a".into(), done: 10 }, at(4));
-        meter.observe(&PullEvent::Downloaded("b".into()), at(5));
-        assert!(meter.is_extracting());
-        meter.observe(&PullEvent::Done("a".into()), at(6));
-        meter.observe(&PullEvent::Extracting { layer: "b".into(), done: 10 }, at(7));
-        meter.observe(&PullEvent::Done("b".into()), at(8));
-        assert!(!meter.is_extracting());
-        assert_eq!(meter.summary(at(9)), "2 MiB in 9.0 s (download 4.0 s, extract 3.0 s)");
-    }
-
-    #[test]
-    fn a_line_tells_bytes_rate_and_what_is_left() {
-        let mut meter = PullMeter::default();
-        meter.observe(&downloading("a", 0, 100 << 20), at(0));
-        meter.observe(&downloading("a", 20 << 20, 100 << 20), at(10));
-        assert_eq!(meter.line(at(10)), "20 MiB of 100 MiB, 2 MiB/s, about 40 s left, 0 of 1 layers unpacked");
-    }
-
-    #[test]
-    fn repeated_counts_are_no_movement() {
-        let mut meter = PullMeter::default();
-        assert!(meter.observe(&downloading("a", 5, 10), at(1)));
-        assert!(!meter.observe(&downloading("a", 5, 10), at(2)));
-        assert_eq!(meter.last_move(), at(1));
-    }
-
-    #[test]
-    fn a_pull_that_brought_nothing_says_so() {
-        let mut meter = PullMeter::default();
-        meter.observe(&PullEvent::Present("a".into()), at(1));
-        meter.observe(&PullEvent::Digest("sha256:1".into()), at(1));
-        assert_eq!(meter.summary(at(1)), "up to date, 1.0 s");
-    }
-
-    #[test]
-    fn an_engine_that_tells_no_phases_gets_a_plain_summary() {
-        assert_eq!(PullMeter::default().summary(at(3)), "3.0 s");
-    }
-}
+#[path = "progress_tests.rs"]
+mod tests;
