@@ -4,16 +4,24 @@
 //! are those of GitLab's docker executor; where this driver is stricter, the item says so.
 
 mod allow;
+mod answer;
 mod auth;
+pub mod decide;
 mod docker_config;
+pub mod index;
 mod layers;
+mod local;
 mod platform;
+pub mod proof;
 mod reference;
+mod refusal;
 mod resolved;
+mod step;
 
 pub use allow::{
     BadPattern, Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user,
 };
+pub use answer::Answer;
 pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};
 pub use layers::{Compressed, HistoryEntry, LayerFact, chain_ids, layers, own_bytes, unique_bytes};
 pub use platform::{BadPlatform, Fit, Platform, list_platforms};

@@ -74,9 +74,23 @@ impl Platform {
         }
     }
 
+    /// Tells whether an image made for this platform is what was asked for; where a variant is not known, it does not matter.
+    pub fn meets(&self, asked: &Self) -> bool {
+        let either_is_unknown = asked.variant.is_none() || self.variant.is_none();
+        self.os == asked.os
+            && self.architecture == asked.architecture
+            && (either_is_unknown || self.variant == asked.variant)
+    }
+
     /// Tells whether the entry is a real platform; indexes list attestations as `unknown/unknown`.
     pub fn is_known(&self) -> bool {
         self.os != "unknown" && self.architecture != "unknown" && !self.architecture.is_empty()
+    }
+
+    /// The number of the variant: 7 for `v7`; 0 for none.
+    pub(super) fn variant_number(&self) -> u32 {
+        let number = self.variant.as_deref().and_then(|variant| variant.strip_prefix('v'));
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
     }
 
     /// The number in `v7`; an unreadable variant counts as the most demanding one.

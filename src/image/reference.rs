@@ -66,6 +66,14 @@ impl ImageRef {
         }
     }
 
+    /// Returns registry and path, such as `docker.io/library/alpine`; `None` for an image ID.
+    pub fn full_repository(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Id(_) => None,
+            Kind::Named { registry, repository, .. } => Some(format!("{registry}/{repository}")),
+        }
+    }
+
     /// Returns the tag: `latest` where neither tag nor digest was written; `None` for an ID and a digest without a tag.
     pub fn tag(&self) -> Option<&str> {
         match &self.kind {
@@ -300,16 +308,20 @@ fn check_tag(tag: &str) -> Result<(), String> {
 }
 
 fn check_digest(digest: &str) -> Result<(), String> {
-    let good = match digest.split_once(':') {
+    if is_digest(digest) {
+        Ok(())
+    } else {
+        Err(format!("{digest:?} is not a digest: write sha256: and 64 hexadecimal digits in lower case"))
+    }
+}
+
+/// Tells whether a text is a digest with its algorithm.
+pub(super) fn is_digest(text: &str) -> bool {
+    match text.split_once(':') {
         Some(("sha256", hex)) => is_lower_hex(hex, 64),
         Some(("sha384", hex)) => is_lower_hex(hex, 96),
         Some(("sha512", hex)) => is_lower_hex(hex, 128),
         _ => false,
-    };
-    if good {
-        Ok(())
-    } else {
-        Err(format!("{digest:?} is not a digest: write sha256: and 64 hexadecimal digits in lower case"))
     }
 }
 

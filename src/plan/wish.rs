@@ -283,9 +283,7 @@ pub fn check_platform(
 
 /// Returns whether an image of the platform `has` is what was asked for.
 pub fn satisfies(has: &Platform, asked: &Platform) -> bool {
-    has.os == asked.os
-        && has.architecture == asked.architecture
-        && (asked.variant.is_none() || has.variant.is_none() || has.variant == asked.variant)
+    has.meets(asked)
 }
 
 /// Makes the failure for an image that has no variant for the platform wanted, listing what it has.
