@@ -15,6 +15,8 @@ pub const MAX_RESPONSE_BYTES: u64 = 32 << 20;
 #[derive(Debug, Deserialize)]
 pub(super) struct Response {
     pub(super) id: i64,
+    #[serde(default, deserialize_with = "null_default")]
+    pub(super) token: Secret,
     #[serde(default)]
     pub(super) allow_git_fetch: bool,
     #[serde(default, deserialize_with = "null_default")]
@@ -49,6 +51,12 @@ pub(super) struct JobInfo {
     pub(super) project_id: i64,
     #[serde(default, deserialize_with = "null_default")]
     pub(super) project_full_path: String,
+    /// Since 18.5; 0 where it is not sent.
+    #[serde(default, deserialize_with = "null_default")]
+    pub(super) user_id: i64,
+    /// The user on whose behalf a service account's job runs: the token has only the rights that both have.
+    #[serde(default, deserialize_with = "null_default")]
+    pub(super) scoped_user_id: i64,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,9 +7,13 @@ use std::time::Duration;
 use super::env::StageEnv;
 use super::expand::expand;
 use super::response::{self, Image, Response, Variable};
+use crate::image::proof::Asker;
 use crate::outcome::Failure;
 use crate::secret::Secret;
 use crate::settings::PullPolicy;
+
+/// The user name that goes with job tokens.
+const TOKEN_USER: &str = "gitlab-ci-token";
 
 /// How sources are fetched; decides whether the builds volume outlives the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +111,7 @@ pub struct JobSpec {
     pub facts: BTreeMap<&'static str, String>,
     /// Lines for the job log about what was not taken as given.
     pub notes: Vec<String>,
+    asker: Asker,
     features: Vec<Feature>,
     environment: BTreeMap<String, String>,
     private: BTreeSet<String>,
@@ -193,6 +198,7 @@ impl JobSpec {
                 .map(str::to_owned),
             facts: facts(response, env),
             notes,
+            asker: asker(response),
             features,
             environment,
             private,
@@ -202,6 +208,11 @@ impl JobSpec {
     /// Returns whether a switch is on.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// Returns the job as proofs of access know it.
+    pub fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     /// Returns one variable of the job, expanded; a file variable gives its path.
@@ -308,6 +319,39 @@ fn identity(response: &Response, env: &StageEnv, notes: &mut Vec<String>) -> (Op
         .filter(|slot| slot.len() <= 5)
         .and_then(|slot| slot.parse::<u32>().ok());
     (token, slot)
+}
+
+/// Tokens and user come from keys of the payload that no author can write.
+fn asker(response: &Response) -> Asker {
+    let of_gitlab = response.credentials.iter().filter(|c| c.kind == "registry" && c.username == TOKEN_USER);
+    let mut tokens: Vec<Secret> = Vec::new();
+    for token in std::iter::once(&response.token).chain(of_gitlab.map(|c| &c.password)) {
+        if !token.is_empty() && !tokens.contains(token) {
+            tokens.push(token.clone());
+        }
+    }
+    Asker {
+        server: server_of(response.git_info.repo_url.expose()),
+        project: response.job_info.project_id,
+        user_id: user_id(response),
+        tokens,
+    }
+}
+
+/// Returns the user whose rights the job's token has. GitLab before 18.5 sends the user as a variable only, and authors
+/// can put variables of that name before and after it, but cannot take GitLab's own away: where values differ, none counts.
+fn user_id(response: &Response) -> Option<String> {
+    let job = &response.job_info;
+    match (job.user_id, job.scoped_user_id) {
+        (1.., 1..) => return Some(format!("{}/{}", job.user_id, job.scoped_user_id)),
+        (1.., _) => return Some(job.user_id.to_string()),
+        _ => {}
+    }
+    let mut values =
+        response.variables.iter().filter(|v| v.key == "GITLAB_USER_ID").map(|v| v.value.expose());
+    let first = values.next()?;
+    let is_number = !first.is_empty() && first.len() <= 20 && first.bytes().all(|b| b.is_ascii_digit());
+    (is_number && values.all(|value| value == first)).then(|| first.to_owned())
 }
 
 fn protected(response: &Response) -> bool {

@@ -174,3 +174,44 @@ fn without_a_project_nothing_is_shared() {
     );
     assert_eq!(job.unwrap().short_token, None);
 }
+
+#[test]
+fn the_user_behind_a_job_token_is_the_payloads_and_not_what_an_author_writes() {
+    let user = |info: &str, variables: &[&str]| {
+        let list: Vec<String> =
+            variables.iter().map(|id| variable("GITLAB_USER_ID", id, true, false)).collect();
+        let text = format!(
+            "{{\"id\":7,\"job_info\":{{\"project_id\":4{info}}},\"variables\":[{}]}}",
+            list.join(",")
+        );
+        let job = JobSpec::read(text.as_bytes(), &env(&[("GITLAB_USER_ID", "1")])).unwrap();
+        job.asker().user_id.clone()
+    };
+    assert_eq!(user(",\"user_id\":5", &["9"]).as_deref(), Some("5"));
+    assert_eq!(user(",\"user_id\":5,\"scoped_user_id\":8", &[]).as_deref(), Some("5/8"));
+    assert_eq!(user("", &["9"]).as_deref(), Some("9"));
+    assert_eq!(user("", &["9", "9"]).as_deref(), Some("9"));
+    assert_eq!(user(",\"user_id\":null", &["9", "1"]), None, "one of them is the author's");
+    assert_eq!(user("", &["1", "9"]), None, "one of them is the author's");
+    assert_eq!(user("", &["root"]), None);
+    assert_eq!(user("", &[]), None, "the environment never counts");
+}
+
+#[test]
+fn job_tokens_are_those_that_gitlab_sent() {
+    let entry = |user: &str, password: &str| {
+        format!("{{\"type\":\"registry\",\"url\":\"r\",\"username\":\"{user}\",\"password\":\"{password}\"}}")
+    };
+    let body = format!(
+        "\"token\":\"t1\",\"credentials\":[{},{},{}],\"variables\":[{}],\"git_info\":{{\"repo_url\":\"https://u:p@Git.example:1/x\"}}",
+        entry("gitlab-ci-token", "t1"),
+        entry("gitlab-ci-token", "t2"),
+        entry("other", "t3"),
+        variable("CI_JOB_TOKEN", "mine", false, false)
+    );
+    let job = spec(&body, &[("CI_JOB_TOKEN", "mine")]);
+    let tokens: Vec<&str> = job.asker().tokens.iter().map(|token| token.expose()).collect();
+    assert_eq!(tokens, ["t1", "t2"]);
+    assert_eq!((job.asker().server.as_str(), job.asker().project), ("https://git.example:1", 4));
+    assert!(!format!("{job:?} {:?}", job.asker()).contains("t1"));
+}
