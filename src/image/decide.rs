@@ -171,9 +171,9 @@ pub enum Verdict {
         names: Vec<String>,
     },
     /// Use what is here.
-    Use(Use),
+    Use(Box<Use>),
     /// Fetch it.
-    Pull(Pull),
+    Pull(Box<Pull>),
     /// The job does not get it under this policy.
     Refuse(Refusal),
 }

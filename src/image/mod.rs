@@ -11,6 +11,7 @@ mod docker_config;
 pub mod index;
 mod layers;
 mod local;
+mod mirror;
 mod platform;
 pub mod proof;
 mod reference;
@@ -24,6 +25,7 @@ pub use allow::{
 pub use answer::Answer;
 pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};
 pub use layers::{Compressed, HistoryEntry, LayerFact, chain_ids, layers, own_bytes, unique_bytes};
+pub use mirror::Mirrors;
 pub use platform::{BadPlatform, Fit, Platform, list_platforms};
 pub use reference::{BadReference, ImageRef};
 pub use resolved::{ImageFacts, ResolvedImage};

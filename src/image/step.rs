@@ -80,7 +80,7 @@ impl<'s> Step<'s> {
         let Some((facts, digest)) = self.present()? else {
             return match self.case.image.digest() {
                 Some(pinned) if self.live(&[pinned], ttl).is_some() => {
-                    Ok(Verdict::Pull(self.pull(pinned, Record::default())))
+                    Ok(Verdict::Pull(Box::new(self.pull(pinned, Record::default()))))
                 }
                 _ => self.as_named(),
             };
@@ -135,7 +135,7 @@ impl<'s> Step<'s> {
         if named.is_index == Some(false) {
             let manifest = Some(named.digest.to_owned());
             let pull = self.pull(named.digest, Record { proved, links: Vec::new() });
-            return Ok(Verdict::Pull(Pull { manifest, ..pull }));
+            return Ok(Verdict::Pull(Box::new(Pull { manifest, ..pull })));
         }
         let (link, is_new) = match self.home.link(named.digest, self.wanted) {
             Some(link) => (link.clone(), false),
@@ -143,7 +143,7 @@ impl<'s> Step<'s> {
                 Some(link) => (link, true),
                 None => {
                     let record = Record { proved, links: Vec::new() };
-                    return Ok(Verdict::Pull(self.pull(named.digest, record)));
+                    return Ok(Verdict::Pull(Box::new(self.pull(named.digest, record))));
                 }
             },
         };
@@ -154,7 +154,11 @@ impl<'s> Step<'s> {
         }
         self.look(&link.manifest)?;
         let pull = self.pull(named.digest, Record { proved, links });
-        Ok(Verdict::Pull(Pull { manifest: Some(link.manifest), platform: Some(link.platform), ..pull }))
+        Ok(Verdict::Pull(Box::new(Pull {
+            manifest: Some(link.manifest),
+            platform: Some(link.platform),
+            ..pull
+        })))
     }
 
     /// Tells whether an image is what a digest means, without a look into the index.
@@ -220,7 +224,7 @@ impl<'s> Step<'s> {
         match self.case.image.digest().or(self.case.tag_was) {
             Some(digest) if self.live(&[digest], lasts).is_some() => {
                 let pull = self.pull(digest, Record::default());
-                Ok(Verdict::Pull(Pull { mirrors_only: Some(refusal), ..pull }))
+                Ok(Verdict::Pull(Box::new(Pull { mirrors_only: Some(refusal), ..pull })))
             }
             _ => Err(Verdict::Refuse(refusal)),
         }
@@ -314,7 +318,7 @@ impl<'s> Step<'s> {
     fn use_it(&self, facts: &ImageFacts, why: WhyUse, digest: Option<String>, record: Record) -> Verdict {
         let by_tag = self.case.image.tag().is_some() && self.case.image.digest().is_none();
         let retag = by_tag && self.case.local.is_none_or(|local| local.id != facts.id);
-        Verdict::Use(Use { why, facts: facts.clone(), digest, retag, record })
+        Verdict::Use(Box::new(Use { why, facts: facts.clone(), digest, retag, record }))
     }
 
     fn pull(&self, digest: &str, record: Record) -> Pull {
