@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::settings::{JobSettings, Loaded, PullPolicy, Sources, VolumeSetting, load};
+use crate::settings::{JobSettings, Loaded, PullPolicy, Settings, Sources, VolumeSetting, load};
 
 /// The exit code where the settings are wrong.
 const WRONG: u8 = 2;
@@ -53,7 +54,8 @@ fn print(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
             None => writeln!(out, "# {} is not set", one.key)?,
         }
     }
-    let warnings = warnings(&loaded.settings.job);
+    let mut warnings = warnings(&loaded.settings.job);
+    warnings.extend(warn_of_access(&loaded.settings));
     if !warnings.is_empty() {
         writeln!(out)?;
     }
@@ -84,13 +86,37 @@ pub fn warnings(job: &JobSettings) -> Vec<String> {
     } else if !job.network_mode.is_empty() && (job.enable_ipv6 || job.network_mtu.is_some()) {
         warn("enable_ipv6 and network_mtu have no effect: they are for a network of the job's own, and network_mode names another".to_owned());
     }
-    let policies = [&job.pull_policy[..], &job.allowed_pull_policies[..]].concat();
-    if policies.iter().any(|policy| *policy != PullPolicy::Always) {
-        warn("pull_policy: with if-not-present and never a job gets private images that are on this host without showing credentials".to_owned());
+    if !job.allow_local_images.is_empty() {
+        let images = job.allow_local_images.as_written().join(", ");
+        warn(format!(
+            "allow_local_images: what stands under a name like {images} starts for every job, wherever it came from; with \"**\" that is any name"
+        ));
     }
     if !job.no_new_privileges {
         list.push(
             "advice: no_new_privileges = true, unless jobs need sudo or other setuid programs".to_owned(),
+        );
+    }
+    list
+}
+
+/// Lists what the settings of access cost, in the same form.
+fn warn_of_access(settings: &Settings) -> Vec<String> {
+    let (job, access) = (&settings.job, settings.access);
+    let mut list = Vec::new();
+    let hour = Duration::from_secs(3600);
+    if access.proof_ttl > hour || !access.offline_grace.is_zero() {
+        let longest = access.proof_ttl.saturating_add(access.offline_grace).as_secs();
+        list.push(format!(
+            "warning: proof_ttl and offline_grace: who may no longer read an image can get the copy that is here for up to {longest} s"
+        ));
+    }
+    let policies =
+        [&job.pull_policy[..], &job.helper_pull_policy[..], &job.allowed_pull_policies[..]].concat();
+    if access.proof_ttl.is_zero() && policies.contains(&PullPolicy::Never) {
+        list.push(
+            "warning: pull_policy: \"never\" opens no image that came from a registry, since with proof_ttl = 0 no proof counts"
+                .to_owned(),
         );
     }
     list
@@ -258,7 +284,10 @@ mod tests {
             ("service-pids", "service_pids_limit = 0", "one service's fork bomb"),
             ("host", "network_mode = 'host'", "reach everything"),
             ("mtu", "network_mode = 'bridge'\nnetwork_mtu = 1400", "no effect"),
-            ("policy", "pull_policy = 'if-not-present'", "without showing credentials"),
+            ("local", "allow_local_images = ['app:*']", "a name like app:* starts for every job"),
+            ("grace", "[access]\noffline_grace = 60", "for up to 3660 s"),
+            ("ttl", "[access]\nproof_ttl = 86400", "for up to 86400 s"),
+            ("never", "pull_policy = 'never'\n[access]\nproof_ttl = 0", "no proof counts"),
             ("caps", "cap_add = ['sys_admin']", "out of its container"),
             ("nnp", "", "advice: no_new_privileges = true"),
         ] {

@@ -1,6 +1,6 @@
 //! What an unknown key was probably meant to be.
 
-use super::raw::{RawDriver, RawEngine, RawJob, RawPull, RawTable};
+use super::raw::{RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable};
 
 /// How alike two keys have to be (Jaro-Winkler) for one to be a misspelling of the other.
 const ALIKE: f64 = 0.85;
@@ -35,8 +35,16 @@ const DOCKER_EXECUTOR_ONLY: [&str; 25] = [
 ];
 
 /// The tables with their keys.
-fn tables() -> [(&'static str, &'static [&'static str]); 4] {
-    [("driver", RawDriver::KEYS), ("engine", RawEngine::KEYS), ("pull", RawPull::KEYS), ("job", RawJob::KEYS)]
+fn tables() -> [(&'static str, &'static [&'static str]); 7] {
+    [
+        ("driver", RawDriver::KEYS),
+        ("engine", RawEngine::KEYS),
+        ("registry", RawRegistry::KEYS),
+        ("access", RawAccess::KEYS),
+        ("pull", RawPull::KEYS),
+        ("store", RawStore::KEYS),
+        ("job", RawJob::KEYS),
+    ]
 }
 
 /// Says what to do about a key that the table at `path` does not have.

@@ -49,7 +49,7 @@ builds_dir = "/x"
 }
 
 /// Each line of a file that is wrong, and a part of the complaint.
-const WRONG: [(&str, &str); 73] = [
+const WRONG: [(&str, &str); 86] = [
     ("[driver]\nbuilds_dir = 'builds'", "not an absolute path"),
     ("[driver]\nbuilds_dir = '/a/../b'", "not an absolute path"),
     ("[driver]\nbuilds_dir = '/'", "not an absolute path"),
@@ -69,6 +69,19 @@ const WRONG: [(&str, &str); 73] = [
     ("[pull]\nattempts = 0", "from 1 to 100"),
     ("[pull]\nattempts = '3'", "not a whole number"),
     ("[pull]\ndocker_config_dir = '~/.docker'", "not an absolute path"),
+    ("[pull]\nconcurrent = 0", "from 1 to 100"),
+    ("[pull]\nsource_deadline = 0", "from 1 on"),
+    ("[pull]\nmirrors = 'm.lan'", "not a table"),
+    ("[pull.mirrors]\n'docker.io' = []", "pull.mirrors.\"docker.io\": the list is empty"),
+    ("[pull.mirrors]\n'docker.io' = ['http://m.lan']", "without a scheme"),
+    ("[pull.mirrors]\n'hub' = ['m.lan']", "begin with a host name"),
+    ("[pull.mirrors]\n'docker.io' = ['docker.io']", "its own mirror"),
+    ("[registry]\ntimeout = 0", "from 1 on"),
+    ("[registry]\nca_files = ['ca.pem']", "registry.ca_files[0]: \"ca.pem\" is not an absolute path"),
+    ("[access]\nproof_ttl = '1h'", "not a time"),
+    ("[access]\noffline_grace = -1", "not a time"),
+    ("[store]\ndir = 'hearth'", "not an absolute path"),
+    ("[job]\nallow_local_images = ['[']", "not a pattern"),
     ("[job]\nimage = 'Alpine'", "lower case"),
     ("[job]\nhelper_binary = 'gitlab-runner'", "not an absolute path"),
     ("[job]\nhelper_image_flavor = 'a b'", "not a name"),

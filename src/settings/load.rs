@@ -10,16 +10,18 @@ use std::rc::Rc;
 use toml::de::DeTable;
 
 use super::advice::{nearest, unknown_table};
-use super::check::{Checker, check};
+use super::check::{Checker, HostTables, check};
 use super::complaint::{Complaint, Complaints};
 use super::model::Settings;
-use super::raw::{Layer, RawDriver, RawEngine, RawJob, RawPull, RawTable, Reader};
+use super::raw::{
+    Layer, RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable, Reader,
+};
 use super::wire::{Lines, quote};
 
 /// The defaults, which are also the file that explains all keys.
 pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-const TABLES: [&str; 5] = ["driver", "engine", "pull", "job", "runner"];
+const TABLES: [&str; 8] = ["driver", "engine", "registry", "access", "pull", "store", "job", "runner"];
 
 /// Where a settings file may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +143,10 @@ pub fn defaults() -> Result<Settings, Complaints> {
 pub(super) struct Tables {
     pub(super) driver: RawDriver,
     pub(super) engine: RawEngine,
+    pub(super) registry: RawRegistry,
+    pub(super) access: RawAccess,
     pub(super) pull: RawPull,
+    pub(super) store: RawStore,
     pub(super) job: RawJob,
     pub(super) runners: BTreeMap<String, RawJob>,
 }
@@ -160,15 +165,20 @@ pub(super) fn assemble(
     if let Some(runner) = runner.filter(|runner| !written.runners.contains_key(*runner)) {
         complaints.push(unknown_runner(runner, &written.runners));
     }
-    let driver = written.driver.over(&defaults.driver);
-    let engine = written.engine.over(&defaults.engine);
-    let pull = written.pull.over(&defaults.pull);
+    let host = HostTables {
+        driver: written.driver.over(&defaults.driver),
+        engine: written.engine.over(&defaults.engine),
+        registry: written.registry.over(&defaults.registry),
+        access: written.access.over(&defaults.access),
+        pull: written.pull.over(&defaults.pull),
+        store: written.store.over(&defaults.store),
+    };
     let plain = written.job.over(&defaults.job);
     let mut in_force = None;
     let overlays = written.runners.iter().map(|(name, overlay)| (Some(name.as_str()), overlay.over(&plain)));
     for (name, job) in std::iter::once((None, plain.clone())).chain(overlays) {
         let mut checker = Checker { complaints: &mut complaints, read_file };
-        let settings = check(&driver, &engine, &pull, &job, name, &mut checker);
+        let settings = check(&host, &job, name, &mut checker);
         if name == runner {
             in_force = Some((settings, job));
         }
@@ -176,9 +186,12 @@ pub(super) fn assemble(
     match in_force {
         Some((settings, job)) if complaints.is_empty() => {
             let mut effective = Vec::new();
-            driver.list("driver", &mut effective);
-            engine.list("engine", &mut effective);
-            pull.list("pull", &mut effective);
+            host.driver.list("driver", &mut effective);
+            host.engine.list("engine", &mut effective);
+            host.registry.list("registry", &mut effective);
+            host.access.list("access", &mut effective);
+            host.pull.list("pull", &mut effective);
+            host.store.list("store", &mut effective);
             job.list("job", &mut effective);
             Ok((settings, effective))
         }
@@ -222,7 +235,10 @@ pub(super) fn parse(text: &str, layer: Layer, complaints: &mut Vec<Complaint>) -
         match name {
             "driver" => tables.driver = RawDriver::read(table, name, &mut reader),
             "engine" => tables.engine = RawEngine::read(table, name, &mut reader),
+            "registry" => tables.registry = RawRegistry::read(table, name, &mut reader),
+            "access" => tables.access = RawAccess::read(table, name, &mut reader),
             "pull" => tables.pull = RawPull::read(table, name, &mut reader),
+            "store" => tables.store = RawStore::read(table, name, &mut reader),
             "job" => tables.job = RawJob::read(table, name, &mut reader),
             _ => tables.runners = read_runners(table, &mut reader),
         }

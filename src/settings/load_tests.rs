@@ -38,7 +38,14 @@ fn the_example_is_the_defaults() {
     assert_eq!(defaults.driver.hostname, None);
     assert_eq!(defaults.engine.timeout, Duration::from_secs(120));
     assert_eq!(defaults.pull.attempts, 3);
+    assert_eq!((defaults.pull.concurrent, defaults.pull.source_deadline), (2, Duration::from_secs(20)));
+    assert!(defaults.pull.mirrors.is_empty() && defaults.registry.ca_files.is_empty());
+    assert_eq!(defaults.registry.timeout, Duration::from_secs(30));
+    assert_eq!(defaults.access.proof_ttl, Duration::from_secs(3600));
+    assert_eq!(defaults.access.offline_grace, Duration::ZERO);
+    assert_eq!(defaults.store.dir, None);
     let job = defaults.job;
+    assert!(job.allow_local_images.is_empty());
     assert_eq!(job.pull_policy, [PullPolicy::Always]);
     assert_eq!(job.helper_pull_policy, [PullPolicy::IfNotPresent]);
     assert_eq!(job.volumes, [VolumeSetting::Project { path: "/cache".to_owned() }]);
@@ -134,6 +141,19 @@ fn a_runners_table_lies_over_the_job_table_which_lies_over_the_defaults() {
         (Some(ByteSize(2 << 30)), cpus, true, Some(4096), names(&["nproc"]))
     );
     assert_eq!(limits(Some("pi")), (None, cpus, false, Some(4096), names(&["core", "nofile"])));
+}
+
+#[test]
+fn mirrors_are_a_table_of_registries_or_parts_of_them() {
+    let text = "[pull.mirrors]\n\"docker.io\" = [\"m.lan:5000\", \"g.example/proxy\"]\n'r.example/team' = 'm.lan/team'\n\
+                [job]\nallow_local_images = ['app:*']\n[runner.x]\nallow_local_images = []\n[store]\ndir = '/srv/hearth'\n";
+    let Settings { pull, job, store, .. } = settings(text, None);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let of = |image: &str| pull.mirrors.of(&image.parse().unwrap(), &digest).len();
+    assert_eq!((of("alpine"), of("r.example/team/x"), of("r.example/x")), (2, 1, 0));
+    assert!(job.allow_local_images.matches("app:1"));
+    assert!(settings(text, Some("x")).job.allow_local_images.is_empty());
+    assert_eq!(store.dir, Some(PathBuf::from("/srv/hearth")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::image::{Patterns, Platform, ProjectPatterns};
+use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
 
 /// All settings in force for one process: defaults, file and `[runner."NAME"]` overlay already merged and checked.
@@ -16,8 +16,14 @@ pub struct Settings {
     pub driver: DriverSettings,
     /// How to reach the engine.
     pub engine: EngineSettings,
+    /// How registries are asked.
+    pub registry: RegistrySettings,
+    /// How long it counts that somebody could read an image.
+    pub access: AccessSettings,
     /// How pulls behave on weak links.
     pub pull: PullSettings,
+    /// Where facts are kept.
+    pub store: StoreSettings,
     /// What jobs get and may ask for.
     pub job: JobSettings,
     /// The name of the `[runner."NAME"]` overlay in force; `None` without one.
@@ -46,6 +52,31 @@ pub struct EngineSettings {
     pub timeout: Duration,
 }
 
+/// `[registry]`: how registries are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// Files with certificates that registries' own may be signed by, besides the host's.
+    pub ca_files: Vec<PathBuf>,
+    /// How long one question may take.
+    pub timeout: Duration,
+}
+
+/// `[access]`: how long it counts that somebody could read an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// How long a proof spares the question; zero: every job asks.
+    pub proof_ttl: Duration,
+    /// How much longer a proof counts while the registry cannot be asked; zero: not at all.
+    pub offline_grace: Duration,
+}
+
+/// `[store]`: where facts are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The directory; `None`: `/var/lib/hearth` for root, else the user's state directory.
+    pub dir: Option<PathBuf>,
+}
+
 /// `[pull]`: how pulls behave on weak links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullSettings {
@@ -59,6 +90,12 @@ pub struct PullSettings {
     pub progress_interval: Duration,
     /// The directory of the operator's `config.json`; `None`: DOCKER_CONFIG, else `~/.docker`.
     pub docker_config_dir: Option<PathBuf>,
+    /// How many pulls may run at once on this host.
+    pub concurrent: u32,
+    /// Other places to get an image's bytes from.
+    pub mirrors: Mirrors,
+    /// How long a mirror has to begin, before the next source is asked.
+    pub source_deadline: Duration,
 }
 
 /// `[job]`, overlaid by `[runner."NAME"]`: what jobs get and may ask for.
@@ -82,6 +119,8 @@ pub struct JobSettings {
     pub allowed_images: Patterns,
     /// Globs of service images a job may name; empty: all.
     pub allowed_services: Patterns,
+    /// Globs of images that start though they came from no registry; empty: none.
+    pub allow_local_images: Patterns,
     /// The user of the build container, whatever the job says; empty: the job's choice, else the image's.
     pub user: String,
     /// Users a job may name (exact match); empty and no `user`: any.

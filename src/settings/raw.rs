@@ -16,7 +16,7 @@ use super::words::{
     Capability, ContainerPath, CpuSet, DeviceRule, DnsServer, EngineHost, EngineName, ExtraHost, HostName,
     HostPath, ImageName, LogDriver, NetworkMode, SecurityOption, Shell,
 };
-use crate::image::{Patterns, Platform, ProjectPatterns};
+use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
 
 type Map<T> = std::collections::BTreeMap<String, T>;
@@ -171,6 +171,22 @@ raw_table!(
 );
 
 raw_table!(
+    /// `[registry]`
+    RawRegistry {
+        ca_files: Vec<HostPath>,
+        timeout: Seconds,
+    }
+);
+
+raw_table!(
+    /// `[access]`
+    RawAccess {
+        proof_ttl: Seconds,
+        offline_grace: Seconds,
+    }
+);
+
+raw_table!(
     /// `[pull]`
     RawPull {
         no_progress_timeout: Seconds,
@@ -178,6 +194,16 @@ raw_table!(
         backoff: Seconds,
         progress_interval: Seconds,
         docker_config_dir: Maybe<HostPath>,
+        concurrent: i64,
+        mirrors: Mirrors,
+        source_deadline: Seconds,
+    }
+);
+
+raw_table!(
+    /// `[store]`
+    RawStore {
+        dir: Maybe<HostPath>,
     }
 );
 
@@ -193,6 +219,7 @@ raw_table!(
         allowed_pull_policies: Vec<PullPolicy>,
         allowed_images: Patterns,
         allowed_services: Patterns,
+        allow_local_images: Patterns,
         user: String,
         allowed_users: Vec<String>,
         disable_entrypoint_overwrite: bool,

@@ -1,12 +1,13 @@
 //! The types of keys that are numbers, sizes, lists or optional, and what is allowed in each.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::model::PullPolicy;
 use super::wire::{Place, Wire, Word, quote, text_or_number};
-use crate::image::{BadPattern, Patterns, Platform, ProjectPatterns};
+use crate::image::{BadPattern, Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
 
 /// A text that may be empty, which means that the key is not set.
@@ -133,6 +134,14 @@ impl Wire for Patterns {
 impl Wire for ProjectPatterns {
     fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
         compile(value, at, Self::compile)
+    }
+}
+
+impl Wire for Mirrors {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let table: BTreeMap<String, OneOrMany<String>> = BTreeMap::read(value, at)?;
+        let table = table.iter().map(|(of, mirrors)| (of.as_str(), mirrors.0.as_slice()));
+        Self::read(table).map_err(|wrong| wrong.into_iter().for_each(|wrong| at.complain(wrong))).ok()
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn check_job(raw: &RawJob, driver: &DriverSettings, checker: &mut Che
         allowed_pull_policies: value(&raw.allowed_pull_policies),
         allowed_images: value(&raw.allowed_images),
         allowed_services: value(&raw.allowed_services),
+        allow_local_images: value(&raw.allow_local_images),
         user: value(&raw.user),
         allowed_users: value(&raw.allowed_users),
         disable_entrypoint_overwrite: value(&raw.disable_entrypoint_overwrite),

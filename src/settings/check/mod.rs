@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::complaint::Complaint;
-use super::model::{DriverSettings, EngineSettings, PullSettings, Settings};
-use super::raw::{RawDriver, RawEngine, RawJob, RawPull, Set};
+use super::model::{
+    AccessSettings, DriverSettings, EngineSettings, PullSettings, RegistrySettings, Settings, StoreSettings,
+};
+use super::raw::{RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, Set};
 use super::values::{Maybe, Seconds};
 use super::wire::quote;
 
@@ -69,22 +71,39 @@ pub(super) fn optional<T: Clone>(set: &Option<Set<Maybe<T>>>) -> Option<T> {
     set.as_ref().and_then(|set| set.value.0.clone())
 }
 
+/// The tables that are the same for every runner.
+pub(super) struct HostTables {
+    pub(super) driver: RawDriver,
+    pub(super) engine: RawEngine,
+    pub(super) registry: RawRegistry,
+    pub(super) access: RawAccess,
+    pub(super) pull: RawPull,
+    pub(super) store: RawStore,
+}
+
 /// Checks one set of tables. What it returns counts only if nothing was complained about.
 pub(super) fn check(
-    driver: &RawDriver,
-    engine: &RawEngine,
-    pull: &RawPull,
+    host: &HostTables,
     job: &RawJob,
     runner: Option<&str>,
     checker: &mut Checker<'_>,
 ) -> Settings {
-    let driver = check_driver(driver, checker);
+    let driver = check_driver(&host.driver, checker);
     Settings {
         engine: EngineSettings {
-            host: optional(&engine.host).map(|host| host.0),
-            timeout: checker.above_zero(&engine.timeout),
+            host: optional(&host.engine.host).map(|host| host.0),
+            timeout: checker.above_zero(&host.engine.timeout),
         },
-        pull: check_pull(pull, checker),
+        registry: RegistrySettings {
+            ca_files: value(&host.registry.ca_files).into_iter().map(|file| file.0).collect(),
+            timeout: checker.above_zero(&host.registry.timeout),
+        },
+        access: AccessSettings {
+            proof_ttl: value(&host.access.proof_ttl).0,
+            offline_grace: value(&host.access.offline_grace).0,
+        },
+        pull: check_pull(&host.pull, checker),
+        store: StoreSettings { dir: optional(&host.store.dir).map(|dir| dir.0) },
         job: job::check_job(job, &driver, checker),
         driver,
         runner: runner.map(str::to_owned),
@@ -121,12 +140,16 @@ fn check_driver(raw: &RawDriver, checker: &mut Checker<'_>) -> DriverSettings {
 
 fn check_pull(raw: &RawPull, checker: &mut Checker<'_>) -> PullSettings {
     let attempts = checker.number(&raw.attempts, &[], 1..=100, "").unwrap_or(1);
+    let concurrent = checker.number(&raw.concurrent, &[], 1..=100, "").unwrap_or(1);
     PullSettings {
         no_progress_timeout: checker.above_zero(&raw.no_progress_timeout),
         attempts: u32::try_from(attempts).unwrap_or(1),
         backoff: value(&raw.backoff).0,
         progress_interval: checker.above_zero(&raw.progress_interval),
         docker_config_dir: optional(&raw.docker_config_dir).map(|path| path.0),
+        concurrent: u32::try_from(concurrent).unwrap_or(1),
+        mirrors: value(&raw.mirrors),
+        source_deadline: checker.above_zero(&raw.source_deadline),
     }
 }
 
