@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::moment::{Moment, Process};
 use crate::outcome::Failure;
 
 /// The state a process starts with.
@@ -58,6 +59,25 @@ pub fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns the time on all clocks. Systems without `/proc` have only the first.
+pub fn moment() -> Moment {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let boot = read("/proc/uptime").split_whitespace().next().and_then(|seconds| seconds.parse().ok());
+    let boot = boot.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // Without its clock, which boot it is says nothing.
+    let boot_id = if boot.is_some() { read("/proc/sys/kernel/random/boot_id") } else { String::new() };
+    Moment { wall: now(), boot: boot.unwrap_or_default(), boot_id: boot_id.trim().to_owned() }
+}
+
+/// Returns a running process with the time of its start, so that a later one with its number can be told apart; `None` if
+/// there is none, or the system does not say.
+pub fn process(pid: u32) -> Option<Process> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name comes before, in parentheses; it may hold spaces and parentheses.
+    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    Some(Process { pid, started })
+}
+
 /// Reads a file of at most `limit` bytes. The message names the file by `what` and its path.
 pub fn read_bounded(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
     let failed =
@@ -73,7 +93,29 @@ pub fn read_bounded(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Fail
 
 #[cfg(test)]
 mod tests {
-    use super::read_bounded;
+    use super::{moment, process, read_bounded};
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        if !std::path::Path::new("/proc/uptime").exists() {
+            return eprintln!("SKIPPED: there is no /proc here");
+        }
+        let this = process(std::process::id()).unwrap();
+        assert_eq!(process(this.pid), Some(this));
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let started = process(child.id()).unwrap().started;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(started >= this.started);
+        assert_eq!(process(u32::MAX), None);
+    }
+
+    #[test]
+    fn the_clock_of_the_boot_runs_and_its_name_stays() {
+        let (one, other) = (moment(), moment());
+        assert!(other.since(&one).is_some() && one.boot <= other.boot);
+        assert_eq!(one.boot_id, other.boot_id);
+    }
 
     #[test]
     fn a_missing_and_a_huge_file_are_told_apart() {

@@ -11,6 +11,7 @@ pub mod host;
 pub mod image;
 pub mod job;
 pub mod joblog;
+pub mod moment;
 pub mod operator;
 pub mod outcome;
 pub mod plan;
