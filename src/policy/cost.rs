@@ -59,3 +59,105 @@ impl Cost {
         self.overhead_seconds + self.layer_seconds(missing)
     }
 }
+
+/// Compressed bytes that the speeds to begin with count as, beside the host's own pulls.
+const PRIOR_BYTES: f64 = 4.0e6;
+/// By how much a pull counts less than the next newer one: links change, and a dozen pulls say enough.
+const AGEING: f64 = 0.9;
+/// Phases below this are too short to say anything.
+const SHORTEST_SECONDS: f64 = 0.02;
+
+/// What one pull took; `None` where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PullSample {
+    /// Bytes that came over the link.
+    pub compressed: Option<u64>,
+    /// Bytes that came onto the disk.
+    pub unpacked: Option<u64>,
+    /// Seconds in which bytes came.
+    pub download_seconds: Option<f64>,
+    /// Seconds in which layers were unpacked.
+    pub extract_seconds: Option<f64>,
+}
+
+/// Fits the speeds of a pull from this host's own, newest first: the link's from those of one registry, the disk's from
+/// `all`. A speed is bytes over seconds of all of them together, so large pulls say more than small ones; `start` counts
+/// as one small pull, so that a single odd one does not decide, and is all there is where no pull says anything.
+pub fn fit(link: &[PullSample], all: &[PullSample], start: Cost) -> Cost {
+    let download = link.iter().map(|pull| (pull.compressed, pull.download_seconds));
+    let unpack = all.iter().map(|pull| (pull.unpacked, pull.extract_seconds));
+    Cost {
+        overhead_seconds: start.overhead_seconds,
+        download_bytes_per_second: speed(download, start.download_bytes_per_second),
+        unpack_bytes_per_second: speed(unpack, start.unpack_bytes_per_second),
+    }
+}
+
+fn speed(pulls: impl Iterator<Item = (Option<u64>, Option<f64>)>, start: f64) -> f64 {
+    let (mut bytes, mut seconds) = (PRIOR_BYTES, PRIOR_BYTES / start.max(1.0));
+    let mut weight = 1.0;
+    for (came, took) in pulls.filter_map(|(came, took)| came.zip(took)) {
+        if came > 0 && took.is_finite() && took >= SHORTEST_SECONDS {
+            bytes += weight * came as f64;
+            seconds += weight * took;
+            weight *= AGEING;
+        }
+    }
+    bytes / seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Cost, PullSample, fit};
+
+    fn pull(megabytes: u64, seconds: f64) -> PullSample {
+        PullSample {
+            compressed: Some(megabytes * 1_000_000),
+            download_seconds: Some(seconds),
+            ..Default::default()
+        }
+    }
+
+    fn link(pulls: &[PullSample]) -> f64 {
+        fit(pulls, &[], Cost::default()).download_bytes_per_second
+    }
+
+    #[test]
+    fn a_host_without_pulls_has_the_speeds_to_begin_with() {
+        let silent = PullSample { compressed: Some(1 << 30), ..Default::default() };
+        assert_eq!(fit(&[], &[], Cost::default()), Cost::default());
+        assert_eq!(fit(&[silent], &[silent], Cost::default()), Cost::default());
+    }
+
+    #[test]
+    fn one_large_pull_outweighs_the_start_and_one_small_one_does_not() {
+        let large = link(&[pull(300, 300.0)]);
+        assert!((0.9e6..1.1e6).contains(&large), "{large}");
+        let small = link(&[pull(0, 0.1), PullSample { compressed: Some(1000), ..pull(0, 0.5) }]);
+        assert!((1.5e6..2.5e6).contains(&small), "{small}");
+    }
+
+    #[test]
+    fn a_link_that_became_slow_is_known_after_a_few_pulls() {
+        let mut pulls = vec![pull(50, 100.0); 10];
+        pulls.extend(vec![pull(50, 5.0); 10]);
+        assert!(link(&pulls) < 1.0e6, "{}", link(&pulls));
+    }
+
+    proptest! {
+        #[test]
+        fn a_fitted_speed_lies_between_the_slowest_and_the_fastest_pull(
+            pulls in prop::collection::vec((1_u64..500, 0.02_f64..900.0), 1..30)
+        ) {
+            let start = Cost::default().download_bytes_per_second;
+            let speeds = pulls.iter().map(|(megabytes, seconds)| *megabytes as f64 * 1e6 / seconds).chain([start]);
+            let least = speeds.clone().fold(f64::INFINITY, f64::min);
+            let most = speeds.fold(0.0, f64::max);
+            let pulls: Vec<_> = pulls.iter().map(|(megabytes, seconds)| pull(*megabytes, *seconds)).collect();
+            let fitted = link(&pulls);
+            prop_assert!(fitted >= least * 0.999 && fitted <= most * 1.001, "{} {} {}", least, fitted, most);
+        }
+    }
+}
