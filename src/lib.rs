@@ -1,8 +1,8 @@
 //! hearth: a GitLab Runner custom executor driver that keeps small hosts warm.
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
-//! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`], [`host`]);
-//! shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
+//! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`],
+//! [`store`], [`host`]); shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
 
 pub mod cli;
 pub mod engine;
@@ -20,4 +20,5 @@ pub mod runner;
 pub mod secret;
 pub mod settings;
 pub mod stage;
+pub mod store;
 pub mod units;

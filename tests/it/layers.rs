@@ -49,7 +49,9 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
         "std::io",
         "Instant",
         "SystemTime",
+        "rusqlite",
         "crate::engine",
+        "crate::store",
         "crate::host",
         "crate::stage",
         "crate::fetch",
@@ -65,9 +67,10 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
 fn edges_do_not_import_each_other_or_what_joins_them() {
     let shells = ["crate::stage", "crate::fetch", "crate::runner", "crate::operator"];
     for (module, others) in [
-        ("engine", &["crate::settings::load", "crate::host"][..]),
-        ("settings", &["crate::engine", "crate::host"]),
-        ("host", &["crate::engine", "crate::settings"]),
+        ("engine", &["crate::settings::load", "crate::host", "crate::store"][..]),
+        ("settings", &["crate::engine", "crate::host", "crate::store"]),
+        ("host", &["crate::engine", "crate::settings", "crate::store"]),
+        ("store", &["crate::engine", "crate::registry", "crate::settings", "crate::host"]),
     ] {
         let banned: Vec<&str> = shells.iter().chain(others).copied().collect();
         assert_eq!(offences(module, &banned), Vec::<String>::new());

@@ -1,0 +1,299 @@
+//! Contents by digest and platform, their layers, and how they are known to a repository.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use super::Store;
+use super::repositories::repository;
+use super::values::{int, ms, time, uint};
+use crate::image::Platform;
+use crate::policy;
+
+/// How old a sighting may be before the next one is written down: it only says that the content is still about.
+const SIGHTING: Duration = Duration::from_secs(24 * 3600);
+
+/// What tells contents apart: a digest that a registry serves, and the platform it was taken for. An engine's own ID is
+/// the configuration's digest on one store and the index's on another, so it is no key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentKey {
+    /// The digest with its algorithm.
+    pub digest: String,
+    /// The platform.
+    pub platform: Platform,
+}
+
+/// A layer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layer {
+    /// Its chain id.
+    pub chain: String,
+    /// Bytes on disk; `None` where that is not known.
+    pub unpacked: Option<u64>,
+    /// Bytes that the registry sends; `None` where that is not known.
+    pub compressed: Option<u64>,
+    /// Whether `compressed` is an estimate.
+    pub estimated: bool,
+}
+
+/// What was learned of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentFact {
+    /// What it is.
+    pub key: ContentKey,
+    /// The repository it was obtained for, such as `docker.io/library/alpine`.
+    pub repository: String,
+    /// The engine's ID for it now; `None` leaves the one on record.
+    pub engine_id: Option<String>,
+    /// Its layers from the bottom up; empty leaves those on record.
+    pub layers: Vec<Layer>,
+}
+
+/// What is known of a content, on this host or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// What it is.
+    pub key: ContentKey,
+    /// The repository it was first obtained for.
+    pub repository: String,
+    /// The engine's ID for it when it was seen last.
+    pub engine_id: Option<String>,
+    /// Its layers from the bottom up; empty where they are not known.
+    pub layers: Vec<Layer>,
+    /// When it was first seen.
+    pub first_seen: Duration,
+    /// When it was seen last, to a day.
+    pub seen: Duration,
+}
+
+/// Which manifest an index of a repository has for a platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The repository.
+    pub repository: String,
+    /// The index's digest.
+    pub index: String,
+    /// The platform.
+    pub platform: Platform,
+    /// The manifest's digest.
+    pub manifest: String,
+}
+
+/// That a digest was obtained for a repository: only such a digest on this host is that repository's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The repository.
+    pub repository: String,
+    /// The digest.
+    pub digest: String,
+    /// The mirror's repository it came through, such as `mirror.lan:5000/library/alpine`; `None`: from upstream itself.
+    pub through: Option<String>,
+}
+
+impl Layer {
+    /// Returns what the policy sees of it; a size that is not known counts as 0.
+    pub fn for_policy(&self) -> policy::Layer {
+        let size = policy::Size {
+            compressed: self.compressed.unwrap_or_default(),
+            unpacked: self.unpacked.unwrap_or_default(),
+            inodes: 0,
+        };
+        policy::Layer { id: self.chain.clone(), size }
+    }
+}
+
+/// Reads a key from two columns; a platform that cannot be read is no key.
+pub(super) fn key_at(row: &Row<'_>, column: usize) -> Result<Option<ContentKey>> {
+    let (digest, platform): (Option<String>, Option<String>) = (row.get(column)?, row.get(column + 1)?);
+    let key = digest.zip(platform.and_then(|platform| platform.parse().ok()));
+    Ok(key.map(|(digest, platform)| ContentKey { digest, platform }))
+}
+
+pub(super) fn find(db: &Connection, key: &ContentKey) -> Result<Option<i64>> {
+    db.query_row(
+        "SELECT id FROM content WHERE digest = ?1 AND platform = ?2",
+        params![key.digest, key.platform.to_string()],
+        |row| row.get(0),
+    )
+    .optional()
+}
+
+pub(super) fn find_or_make(db: &Connection, key: &ContentKey, repository: i64, now: i64) -> Result<i64> {
+    if let Some(id) = find(db, key)? {
+        return Ok(id);
+    }
+    db.query_row(
+        "INSERT INTO content (digest, platform, repository, first_ms, seen_ms) VALUES (?1, ?2, ?3, ?4, ?4)
+         RETURNING id",
+        params![key.digest, key.platform.to_string(), repository, now],
+        |row| row.get(0),
+    )
+}
+
+pub(super) fn write(db: &Connection, fact: &ContentFact, now: i64) -> Result<()> {
+    let repository = repository(db, &fact.repository)?;
+    let id = find_or_make(db, &fact.key, repository, now)?;
+    db.execute(
+        "UPDATE content SET engine_id = coalesce(?2, engine_id), seen_ms = ?3
+         WHERE id = ?1 AND (abs(seen_ms - ?3) > ?4 OR engine_id IS NOT coalesce(?2, engine_id))",
+        params![id, fact.engine_id, now, ms(SIGHTING)],
+    )?;
+    for (position, layer) in (0_i64..).zip(&fact.layers) {
+        let layer = write_layer(db, layer)?;
+        db.execute(
+            "INSERT INTO content_layer (content, position, layer) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET layer = ?3 WHERE layer <> ?3",
+            params![id, position, layer],
+        )?;
+    }
+    if !fact.layers.is_empty() {
+        db.execute(
+            "DELETE FROM content_layer WHERE content = ?1 AND position >= ?2",
+            params![id, int(fact.layers.len() as u64)],
+        )?;
+    }
+    Ok(())
+}
+
+/// What was measured replaces an estimate, never the other way round.
+fn write_layer(db: &Connection, layer: &Layer) -> Result<i64> {
+    let (unpacked, compressed) = (layer.unpacked.map(int), layer.compressed.map(int));
+    db.execute(
+        "INSERT INTO layer (chain, unpacked, compressed, estimated) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (chain) DO UPDATE SET unpacked = coalesce(?2, unpacked) WHERE unpacked IS NOT coalesce(?2, unpacked)",
+        params![layer.chain, unpacked, compressed, layer.estimated],
+    )?;
+    db.execute(
+        "UPDATE layer SET compressed = ?2, estimated = ?3
+         WHERE chain = ?1 AND ?2 IS NOT NULL AND (compressed IS NULL OR estimated OR NOT ?3)
+             AND (compressed IS NOT ?2 OR estimated IS NOT ?3)",
+        params![layer.chain, compressed, layer.estimated],
+    )?;
+    db.query_row("SELECT id FROM layer WHERE chain = ?1", [&layer.chain], |row| row.get(0))
+}
+
+pub(super) fn write_link(db: &Connection, link: &Link, now: i64) -> Result<()> {
+    db.execute(
+        "INSERT INTO link (repository, digest, platform, manifest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET manifest = ?4, at_ms = ?5 WHERE manifest <> ?4 OR abs(at_ms - ?5) > ?6",
+        params![
+            repository(db, &link.repository)?,
+            link.index,
+            link.platform.to_string(),
+            link.manifest,
+            now,
+            ms(SIGHTING)
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn write_origin(db: &Connection, origin: &Origin, now: i64) -> Result<()> {
+    db.execute(
+        "INSERT INTO origin (repository, digest, through, at_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET at_ms = ?4 WHERE abs(at_ms - ?4) > ?5",
+        params![
+            repository(db, &origin.repository)?,
+            origin.digest,
+            origin.through.as_deref().unwrap_or_default(),
+            now,
+            ms(SIGHTING)
+        ],
+    )?;
+    Ok(())
+}
+
+const COLUMNS: &str =
+    "SELECT content.id, content.digest, content.platform, repository.name, content.engine_id,
+        content.first_ms, content.seen_ms
+    FROM content JOIN repository ON repository.id = content.repository";
+
+fn row_of(row: &Row<'_>) -> Result<(i64, Option<Content>)> {
+    let rest = (row.get(3)?, row.get(4)?, time(row.get(5)?), time(row.get(6)?));
+    let content = key_at(row, 1)?.map(|key| {
+        let (repository, engine_id, first_seen, seen) = rest;
+        Content { key, repository, engine_id, layers: Vec::new(), first_seen, seen }
+    });
+    Ok((row.get(0)?, content))
+}
+
+fn with_layers(db: &Connection, found: (i64, Option<Content>)) -> Result<Option<Content>> {
+    let (id, Some(mut content)) = found else { return Ok(None) };
+    let mut layers = db.prepare(
+        "SELECT layer.chain, layer.unpacked, layer.compressed, layer.estimated
+         FROM content_layer JOIN layer ON layer.id = content_layer.layer
+         WHERE content_layer.content = ?1 ORDER BY content_layer.position",
+    )?;
+    let layers = layers.query_map([id], |row| {
+        Ok(Layer {
+            chain: row.get(0)?,
+            unpacked: row.get::<_, Option<i64>>(1)?.map(uint),
+            compressed: row.get::<_, Option<i64>>(2)?.map(uint),
+            estimated: row.get(3)?,
+        })
+    })?;
+    content.layers = layers.collect::<Result<_>>()?;
+    Ok(Some(content))
+}
+
+impl Store {
+    /// Returns what is known of a content.
+    pub fn content(&self, key: &ContentKey) -> Option<Content> {
+        self.read(|db| {
+            let sql = format!("{COLUMNS} WHERE content.digest = ?1 AND content.platform = ?2");
+            let found =
+                db.query_row(&sql, params![key.digest, key.platform.to_string()], row_of).optional()?;
+            found.map_or(Ok(None), |found| with_layers(db, found))
+        })
+    }
+
+    /// Returns all contents on record, on this host or not.
+    pub fn contents(&self) -> Vec<Content> {
+        self.read(|db| {
+            let mut rows = db.prepare(&format!("{COLUMNS} ORDER BY content.id"))?;
+            let found: Vec<_> = rows.query_map([], row_of)?.collect::<Result<_>>()?;
+            let contents = found.into_iter().map(|found| with_layers(db, found).transpose());
+            contents.flatten().collect()
+        })
+    }
+
+    /// Returns the manifest that an index of a repository has for a platform.
+    pub fn manifest_of(&self, repository: &str, index: &str, platform: &Platform) -> Option<String> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT link.manifest FROM link JOIN repository ON repository.id = link.repository
+                 WHERE repository.name = ?1 AND link.digest = ?2 AND link.platform = ?3",
+                params![repository, index, platform.to_string()],
+                |row| row.get(0),
+            )
+            .optional()
+        })
+    }
+
+    /// Returns the ways by which a digest was obtained for a repository; empty if it was not.
+    pub fn origins(&self, repository: &str, digest: &str) -> Vec<Origin> {
+        self.origins_where(repository, Some(digest))
+    }
+
+    /// Returns all digests that were obtained for a repository, and how.
+    pub fn origins_of(&self, repository: &str) -> Vec<Origin> {
+        self.origins_where(repository, None)
+    }
+
+    fn origins_where(&self, repository: &str, digest: Option<&str>) -> Vec<Origin> {
+        self.read(|db| {
+            let mut rows = db.prepare(
+                "SELECT origin.digest, origin.through
+                 FROM origin JOIN repository ON repository.id = origin.repository
+                 WHERE repository.name = ?1 AND (?2 IS NULL OR origin.digest = ?2)
+                 ORDER BY origin.digest, origin.through",
+            )?;
+            let rows = rows.query_map(params![repository, digest], |row| {
+                let through: String = row.get(1)?;
+                let through = if through.is_empty() { None } else { Some(through) };
+                Ok(Origin { repository: repository.to_owned(), digest: row.get(0)?, through })
+            })?;
+            rows.collect()
+        })
+    }
+}

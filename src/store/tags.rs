@@ -1,0 +1,149 @@
+//! What is known of tags.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use super::Store;
+use super::contents::{ContentKey, key_at};
+use super::values::{decayed, seconds, time, uint};
+use crate::image::ImageRef;
+use crate::policy;
+use crate::policy::history::Decayed;
+
+const COLUMNS: &str = "SELECT tag.id, tag.name, repository.name, content.digest, content.platform,
+        tag.rate + tag.inherited, tag.rate_ms, tag.last_use_ms, tag.uses
+    FROM tag LEFT JOIN repository ON repository.id = tag.repository LEFT JOIN content ON content.id = tag.content";
+const RECENT: &str = "SELECT recent_use.tag, recent_use.at_ms, recent_use.project, recent_use.source,
+        content.digest, content.platform, recent_use.waited
+    FROM recent_use LEFT JOIN content ON content.id = recent_use.content";
+
+/// What is known of a tag, also while its image is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tag {
+    /// The full reference, such as `docker.io/library/alpine:3`.
+    pub name: String,
+    /// Its repository; `None` for a bare ID.
+    pub repository: Option<String>,
+    /// What it named at its last use; `None` where that had no registry digest.
+    pub content: Option<ContentKey>,
+    /// Its decayed rate, what it inherited included.
+    pub rate: Decayed,
+    /// When a job used it last.
+    pub last_use: Duration,
+    /// How often jobs used it.
+    pub uses: u64,
+    /// Its recent uses, oldest first.
+    pub recent: Vec<RecentUse>,
+}
+
+/// One use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecentUse {
+    /// When, since the epoch.
+    pub at: Duration,
+    /// A number that stands for the project in this store; `None` where it is not known.
+    pub project: Option<u64>,
+    /// What started the pipeline.
+    pub source: Option<String>,
+    /// What the job got.
+    pub content: Option<ContentKey>,
+    /// How long it waited for it.
+    pub waited: Duration,
+}
+
+impl Tag {
+    /// Returns what the policy sees of it. `id` gives a content's name on this host, and `layers` are those it had.
+    pub fn for_policy(
+        &self,
+        id: impl FnOnce(&ContentKey) -> Option<String>,
+        layers: Vec<policy::Layer>,
+    ) -> policy::Tag {
+        policy::Tag {
+            name: self.name.clone(),
+            names: self.content.as_ref().and_then(id),
+            rate: Some(self.rate),
+            last_use: Some(self.last_use.as_secs_f64()),
+            recent: self.recent.iter().map(RecentUse::for_policy).collect(),
+            layers,
+        }
+    }
+}
+
+impl RecentUse {
+    fn for_policy(&self) -> policy::Use {
+        policy::Use {
+            at: self.at.as_secs_f64(),
+            project: self.project,
+            scheduled: self.source.as_deref() == Some("schedule"),
+        }
+    }
+}
+
+impl Store {
+    /// Returns what is known of one tag.
+    pub fn tag(&self, reference: &ImageRef) -> Option<Tag> {
+        self.read(|db| {
+            let sql = format!("{COLUMNS} WHERE tag.name = ?1");
+            let Some((id, mut tag)) = db.query_row(&sql, [reference.normalized()], row_of).optional()? else {
+                return Ok(None);
+            };
+            let sql = format!("{RECENT} WHERE recent_use.tag = ?1 ORDER BY recent_use.at_ms");
+            let mut uses = db.prepare(&sql)?;
+            tag.recent =
+                uses.query_map([id], use_of)?.map(|one| one.map(|(_, one)| one)).collect::<Result<_>>()?;
+            Ok(Some(tag))
+        })
+    }
+
+    /// Returns all tags by name.
+    pub fn tags(&self) -> Vec<Tag> {
+        self.read(|db| {
+            let mut recent = all_uses(db)?;
+            let mut tags = db.prepare(&format!("{COLUMNS} ORDER BY tag.name"))?;
+            let tags = tags.query_map([], row_of)?;
+            tags.map(|tag| {
+                let (id, mut tag) = tag?;
+                tag.recent = recent.remove(&id).unwrap_or_default();
+                Ok(tag)
+            })
+            .collect()
+        })
+    }
+}
+
+fn all_uses(db: &Connection) -> Result<HashMap<i64, Vec<RecentUse>>> {
+    let mut all: HashMap<i64, Vec<RecentUse>> = HashMap::new();
+    let mut uses = db.prepare(&format!("{RECENT} ORDER BY recent_use.tag, recent_use.at_ms"))?;
+    for one in uses.query_map([], use_of)? {
+        let (tag, one) = one?;
+        all.entry(tag).or_default().push(one);
+    }
+    Ok(all)
+}
+
+fn row_of(row: &Row<'_>) -> Result<(i64, Tag)> {
+    let tag = Tag {
+        name: row.get(1)?,
+        repository: row.get(2)?,
+        content: key_at(row, 3)?,
+        rate: decayed(row.get(5)?, row.get(6)?),
+        last_use: time(row.get(7)?),
+        uses: uint(row.get(8)?),
+        recent: Vec::new(),
+    };
+    Ok((row.get(0)?, tag))
+}
+
+fn use_of(row: &Row<'_>) -> Result<(i64, RecentUse)> {
+    let project = uint(row.get(2)?);
+    let one = RecentUse {
+        at: time(row.get(1)?),
+        project: (project > 0).then_some(project),
+        source: row.get(3)?,
+        content: key_at(row, 4)?,
+        waited: seconds(row.get(6)?),
+    };
+    Ok((row.get(0)?, one))
+}
