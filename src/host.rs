@@ -59,6 +59,11 @@ pub fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Returns whether this process runs as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// Returns the time on all clocks. Systems without `/proc` have only the first.
 pub fn moment() -> Moment {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();

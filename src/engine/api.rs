@@ -205,6 +205,9 @@ pub struct ExecState {
 /// A container engine. One method is one API call, unless it says otherwise.
 #[expect(async_fn_in_trait, reason = "hearth runs on one thread; no future has to be Send")]
 pub trait Engine {
+    /// Returns where the engine is, as it was configured; no call.
+    fn endpoint(&self) -> &str;
+
     /// Returns what the engine is, and settles the API version on the first call.
     async fn version(&self) -> Result<EngineVersion, EngineError>;
 

@@ -219,6 +219,10 @@ fn label_filter(label: &str, value: &str) -> HashMap<String, Vec<String>> {
 }
 
 impl Engine for Docker {
+    fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     async fn version(&self) -> Result<EngineVersion, EngineError> {
         let found = self.client.version().await.map_err(|e| self.failed("version", e))?;
         let text = found.api_version.unwrap_or_default();

@@ -70,7 +70,7 @@ pub struct PullTotals {
     pub download: Option<Duration>,
     /// The time during which at least one layer was unpacked, which overlaps the download; `None` as above.
     pub extract: Option<Duration>,
-    /// All layers that were told of, by their IDs.
+    /// All layers that were told of, in the order in which they first were: with Docker that is from the base up.
     pub layers: Vec<PulledLayer>,
 }
 
@@ -85,6 +85,8 @@ impl PullTotals {
 #[derive(Debug, Clone, Default)]
 pub struct PullMeter {
     layers: BTreeMap<String, Layer>,
+    /// The layers as they were first told of: Docker goes from the base up.
+    order: Vec<String>,
     first_byte: Option<Duration>,
     last_download: Option<Duration>,
     extracting_since: Option<Duration>,
@@ -99,12 +101,12 @@ impl PullMeter {
     pub fn observe(&mut self, event: &PullEvent, at: Duration) -> bool {
         let moved = match event {
             PullEvent::Waiting(layer) => {
-                self.layers.entry(layer.clone()).or_default();
+                self.layer(layer);
                 false
             }
             PullEvent::Downloading { layer, done, total } => {
                 self.first_byte.get_or_insert(at);
-                let layer = self.layers.entry(layer.clone()).or_default();
+                let layer = self.layer(layer);
                 let moved = *done > layer.done;
                 layer.done = *done;
                 layer.total = (*total).max(layer.total);
@@ -118,7 +120,7 @@ impl PullMeter {
                 self.downloaded(layer, at);
                 self.tells_phases = true;
                 self.extracting_since.get_or_insert(at);
-                let layer = self.layers.entry(layer.clone()).or_default();
+                let layer = self.layer(layer);
                 let moved = !layer.extracting || *done != layer.extracted;
                 layer.extracting = true;
                 layer.extracted = *done;
@@ -127,7 +129,7 @@ impl PullMeter {
             PullEvent::Done(layer) => {
                 self.downloaded(layer, at);
                 self.tells_phases = true;
-                self.layers.entry(layer.clone()).or_default().finished = true;
+                self.layer(layer).finished = true;
                 if !self.layers.values().any(|l| l.extracting && !l.finished)
                     && let Some(since) = self.extracting_since.take()
                 {
@@ -136,7 +138,7 @@ impl PullMeter {
                 true
             }
             PullEvent::Present(layer) => {
-                let layer = self.layers.entry(layer.clone()).or_default();
+                let layer = self.layer(layer);
                 layer.downloaded = true;
                 layer.finished = true;
                 layer.present = true;
@@ -155,7 +157,7 @@ impl PullMeter {
     }
 
     fn downloaded(&mut self, layer: &str, at: Duration) {
-        let layer = self.layers.entry(layer.to_owned()).or_default();
+        let layer = self.layer(layer);
         if !layer.downloaded {
             layer.downloaded = true;
             layer.done = layer.total;
@@ -191,8 +193,15 @@ impl PullMeter {
             total: at,
             download: span.map(|(first, last)| last.saturating_sub(first)),
             extract: span.map(|_| self.extracted_by(at)),
-            layers: self.layers.iter().map(layer).collect(),
+            layers: self.order.iter().filter_map(|id| self.layers.get_key_value(id)).map(layer).collect(),
         }
+    }
+
+    fn layer(&mut self, id: &str) -> &mut Layer {
+        if !self.layers.contains_key(id) {
+            self.order.push(id.to_owned());
+        }
+        self.layers.entry(id.to_owned()).or_default()
     }
 
     fn extracted_by(&self, at: Duration) -> Duration {

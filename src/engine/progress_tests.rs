@@ -107,7 +107,7 @@ fn dockers_own_store_tells_sizes_and_phases() {
     assert_eq!(totals.download, Some(Duration::from_millis(6470)));
     // 1.31 s, 0.54 s and 1.74 s, with the link at work meanwhile.
     assert_eq!(totals.extract, Some(Duration::from_millis(3590)));
-    let layers = [("a7a8d9571d67", 66_290_930), ("ac13fd2e4565", 30_010_582), ("adea7dfbb40f", 24_353_450)];
+    let layers = [("ac13fd2e4565", 30_010_582), ("adea7dfbb40f", 24_353_450), ("a7a8d9571d67", 66_290_930)];
     assert_eq!(totals.layers, layers.map(|(id, bytes)| layer(id, Some(bytes))));
     assert_eq!(totals.bytes(), Some(120_654_962));
 }
@@ -129,7 +129,7 @@ fn layers_that_were_here_do_not_count() {
     let (_, totals) = replay(recorded, 170);
     assert_eq!(
         totals.layers,
-        [layer("41df6944bb25", Some(3561)), present("ac13fd2e4565"), present("adea7dfbb40f")]
+        [present("ac13fd2e4565"), present("adea7dfbb40f"), layer("41df6944bb25", Some(3561))]
     );
     assert_eq!((totals.bytes(), totals.extract), (Some(3561), Some(Duration::from_millis(120))));
 }
@@ -164,10 +164,10 @@ fn podman_tells_no_phases_and_few_sizes() {
     assert_eq!(
         totals.layers,
         [
-            layer("9bfafec52158", None),
-            layer("a7a8d9571d67", Some(66_290_930)),
             layer("ac13fd2e4565", None),
+            layer("a7a8d9571d67", Some(66_290_930)),
             present("adea7dfbb40f"),
+            layer("9bfafec52158", None),
         ]
     );
     assert_eq!((totals.bytes(), meter.digest()), (None, None));

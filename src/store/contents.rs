@@ -66,17 +66,19 @@ pub struct Content {
     pub seen: Duration,
 }
 
-/// Which manifest an index of a repository has for a platform.
+/// Which manifest an index of a repository means where a platform is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The repository.
     pub repository: String,
     /// The index's digest.
     pub index: String,
-    /// The platform.
-    pub platform: Platform,
+    /// The platform that is wanted.
+    pub wanted: Platform,
     /// The manifest's digest.
     pub manifest: String,
+    /// The manifest's own platform, which may be another one: 32-bit on a 64-bit host.
+    pub platform: Platform,
 }
 
 /// That a digest was obtained for a repository: only such a digest on this host is that repository's.
@@ -174,13 +176,15 @@ fn write_layer(db: &Connection, layer: &Layer) -> Result<i64> {
 
 pub(super) fn write_link(db: &Connection, link: &Link, now: i64) -> Result<()> {
     db.execute(
-        "INSERT INTO link (repository, digest, platform, manifest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET manifest = ?4, at_ms = ?5 WHERE manifest <> ?4 OR abs(at_ms - ?5) > ?6",
+        "INSERT INTO link (repository, digest, wanted, manifest, platform, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET manifest = ?4, platform = ?5, at_ms = ?6
+         WHERE manifest <> ?4 OR platform <> ?5 OR abs(at_ms - ?6) > ?7",
         params![
             repository(db, &link.repository)?,
             link.index,
-            link.platform.to_string(),
+            link.wanted.to_string(),
             link.manifest,
+            link.platform.to_string(),
             now,
             ms(SIGHTING)
         ],
@@ -254,46 +258,6 @@ impl Store {
             let found: Vec<_> = rows.query_map([], row_of)?.collect::<Result<_>>()?;
             let contents = found.into_iter().map(|found| with_layers(db, found).transpose());
             contents.flatten().collect()
-        })
-    }
-
-    /// Returns the manifest that an index of a repository has for a platform.
-    pub fn manifest_of(&self, repository: &str, index: &str, platform: &Platform) -> Option<String> {
-        self.read(|db| {
-            db.query_row(
-                "SELECT link.manifest FROM link JOIN repository ON repository.id = link.repository
-                 WHERE repository.name = ?1 AND link.digest = ?2 AND link.platform = ?3",
-                params![repository, index, platform.to_string()],
-                |row| row.get(0),
-            )
-            .optional()
-        })
-    }
-
-    /// Returns the ways by which a digest was obtained for a repository; empty if it was not.
-    pub fn origins(&self, repository: &str, digest: &str) -> Vec<Origin> {
-        self.origins_where(repository, Some(digest))
-    }
-
-    /// Returns all digests that were obtained for a repository, and how.
-    pub fn origins_of(&self, repository: &str) -> Vec<Origin> {
-        self.origins_where(repository, None)
-    }
-
-    fn origins_where(&self, repository: &str, digest: Option<&str>) -> Vec<Origin> {
-        self.read(|db| {
-            let mut rows = db.prepare(
-                "SELECT origin.digest, origin.through
-                 FROM origin JOIN repository ON repository.id = origin.repository
-                 WHERE repository.name = ?1 AND (?2 IS NULL OR origin.digest = ?2)
-                 ORDER BY origin.digest, origin.through",
-            )?;
-            let rows = rows.query_map(params![repository, digest], |row| {
-                let through: String = row.get(1)?;
-                let through = if through.is_empty() { None } else { Some(through) };
-                Ok(Origin { repository: repository.to_owned(), digest: row.get(0)?, through })
-            })?;
-            rows.collect()
         })
     }
 }

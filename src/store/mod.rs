@@ -21,6 +21,7 @@
 //! from the future prove nothing. Leases last by the clock that counts from boot. [`Store::tidy`] deletes nothing for its
 //! age in a run whose clock went back, or went further ahead than runs are apart.
 
+mod access;
 mod backoffs;
 mod batch;
 mod contents;
@@ -51,6 +52,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use access::RepositoryFacts;
 pub use backoffs::BackOff;
 pub use batch::Batch;
 pub use contents::{Content, ContentFact, ContentKey, Layer, Link, Origin};
@@ -60,7 +62,7 @@ pub use key::HashKey;
 pub use leases::{Lease, LeaseKind};
 pub use pins::Pin;
 pub use place::{Sharing, StorePlace};
-pub use proofs::{Proof, ProofKind, Proved, Revocation};
+pub use proofs::{Proof, Revocation};
 pub use pulls::{Pull, PullOutcome};
 pub use removals::{Mark, Removal};
 pub use tags::{RecentUse, Tag};

@@ -27,7 +27,7 @@ impl Sharing {
     }
 
     /// The files' mode.
-    pub(super) fn file_mode(self) -> u32 {
+    pub fn file_mode(self) -> u32 {
         match self {
             Self::Group => 0o660,
             Self::Owner => 0o600,

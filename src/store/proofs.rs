@@ -2,19 +2,9 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, Result, params};
 
-use super::Store;
-use super::values::{ms, time};
-
-/// What was proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProofKind {
-    /// Anybody may read it.
-    Public,
-    /// Who has the key may.
-    Project,
-}
+use super::values::ms;
 
 /// That a registry gave a content.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,15 +24,6 @@ pub struct Revocation {
     pub key: Option<Vec<u8>>,
     /// The repository.
     pub repository: String,
-}
-
-/// A proof that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proved {
-    /// What was proved.
-    pub kind: ProofKind,
-    /// When, since the epoch.
-    pub at: Duration,
 }
 
 impl std::fmt::Debug for Proof {
@@ -85,34 +66,4 @@ pub(super) fn revoke(db: &Connection, revocation: &Revocation) -> Result<()> {
     let Some(key) = stored(revocation.key.as_deref()) else { return Ok(()) };
     db.execute("DELETE FROM proof WHERE key = ?1 AND repository = ?2", params![key, revocation.repository])?;
     Ok(())
-}
-
-impl Store {
-    /// Returns the newest proof that this content of this repository is public, or that who has `key` may read it. It is
-    /// no older than `ttl`, and not from the future. `key` `None`: only whether it is public.
-    pub fn proved(
-        &self,
-        key: Option<&[u8]>,
-        repository: &str,
-        digest: &str,
-        ttl: Duration,
-        now: Duration,
-    ) -> Option<Proved> {
-        let own = stored(key).unwrap_or_default();
-        let since = now.saturating_sub(ttl);
-        self.read(|db| {
-            db.query_row(
-                "SELECT length(key), at_ms FROM proof
-                 WHERE key IN (?1, x'') AND repository = ?2 AND digest = ?3 AND at_ms BETWEEN ?4 AND ?5
-                 ORDER BY at_ms DESC, length(key) LIMIT 1",
-                params![own, repository, digest, ms(since), ms(now)],
-                |row| {
-                    let kind =
-                        if row.get::<_, i64>(0)? == 0 { ProofKind::Public } else { ProofKind::Project };
-                    Ok(Proved { kind, at: time(row.get(1)?) })
-                },
-            )
-            .optional()
-        })
-    }
 }

@@ -41,6 +41,10 @@ impl Fake {
 }
 
 impl Engine for Fake {
+    fn endpoint(&self) -> &str {
+        "fake"
+    }
+
     async fn version(&self) -> Result<EngineVersion, EngineError> {
         self.answer(Call::Version, "", |fake| Ok(fake.look(|state| state.version.clone()))).await
     }

@@ -66,13 +66,15 @@ CREATE TABLE recent_use (
     PRIMARY KEY (tag, at_ms, project)
 ) WITHOUT ROWID;
 
+-- platform: the manifest's own; wanted: the one that was asked for.
 CREATE TABLE link (
     repository INTEGER NOT NULL,
     digest TEXT NOT NULL,
-    platform TEXT NOT NULL,
+    wanted TEXT NOT NULL,
     manifest TEXT NOT NULL,
+    platform TEXT NOT NULL,
     at_ms INTEGER NOT NULL,
-    PRIMARY KEY (repository, digest, platform)
+    PRIMARY KEY (repository, digest, wanted)
 ) WITHOUT ROWID;
 
 -- through: the mirror's repository; empty: from upstream itself.
@@ -133,11 +135,11 @@ CREATE TABLE pin (
 
 -- key: a keyed hash of who proved it; empty: anybody may read it.
 CREATE TABLE proof (
-    key BLOB NOT NULL,
     repository TEXT NOT NULL,
+    key BLOB NOT NULL,
     digest TEXT NOT NULL,
     at_ms INTEGER NOT NULL,
-    PRIMARY KEY (key, repository, digest)
+    PRIMARY KEY (repository, key, digest)
 ) WITHOUT ROWID;
 
 -- account: empty: anonymous.

@@ -2,34 +2,30 @@
 
 use std::time::Duration;
 
-use super::super::{
-    BackOff, Batch, Lease, LeaseKind, Mark, Pin, Proof, ProofKind, Removal, Revocation, Store,
-};
+use super::super::{BackOff, Batch, Lease, LeaseKind, Mark, Pin, Proof, Removal, Revocation, Store};
 use super::{DAY, Dir, ME, MINUTE, NOW, changes, digest, moment, open};
 use crate::moment::Moment;
 
 const ALPINE: &str = "docker.io/library/alpine";
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Returns when a proof for [`ALPINE`] was made.
+fn proved(store: &Store, key: Option<&[u8]>, digest: &str) -> Option<Duration> {
+    let found = store.repository(ALPINE).proofs;
+    found
+        .into_iter()
+        .find(|(proof, _)| proof.key.as_deref() == key && proof.digest == digest)
+        .map(|(_, at)| at)
+}
+
 #[test]
-fn a_proof_holds_for_its_key_repository_and_digest_and_for_its_time() {
+fn a_proof_is_of_its_key_repository_and_digest() {
     let dir = Dir::new();
     let store = open(&dir.place());
     let proof = Proof { key: Some(b"mine".to_vec()), repository: ALPINE.to_owned(), digest: digest("a") };
     store.commit(&Batch { proofs: vec![proof.clone()], ..Batch::default() }, NOW);
-    let proved = |key: Option<&[u8]>, digest: &str, now| {
-        store.proved(key, ALPINE, digest, HOUR, now).map(|proved| (proved.kind, proved.at))
-    };
-    let held = Some((ProofKind::Project, NOW));
-    assert_eq!(proved(Some(b"mine"), &digest("a"), NOW), held);
-    assert_eq!(proved(Some(b"mine"), &digest("a"), NOW + HOUR), held);
-    assert_eq!(proved(Some(b"mine"), &digest("a"), NOW + HOUR + MINUTE), None);
-    assert_eq!(proved(Some(b"mine"), &digest("a"), NOW - MINUTE), None);
-    assert_eq!(proved(Some(b"other"), &digest("a"), NOW), None);
-    assert_eq!(proved(Some(b"mine"), &digest("b"), NOW), None);
-    assert_eq!(proved(Some(b""), &digest("a"), NOW), None);
-    assert_eq!(proved(None, &digest("a"), NOW), None);
-    assert_eq!(store.proved(Some(b"mine"), "reg.lan/alpine", &digest("a"), HOUR, NOW), None);
+    assert_eq!(store.repository(ALPINE).proofs, [(proof.clone(), NOW)]);
+    assert_eq!(store.repository("reg.lan/alpine").proofs, []);
     assert!(!format!("{proof:?}").contains("109") && !format!("{proof:?}").contains("mine"));
 }
 
@@ -41,21 +37,21 @@ fn a_proof_is_renewed_after_a_minute_and_revoked_by_a_refusal() {
     let mine = Proof { key: Some(b"mine".to_vec()), ..public.clone() };
     let nobody = Proof { key: Some(Vec::new()), digest: digest("z"), ..public.clone() };
     let batch = Batch { proofs: vec![public, mine, nobody], ..Batch::default() };
-    let at = |key: Option<&[u8]>, now| store.proved(key, ALPINE, &digest("a"), HOUR, now).map(|p| p.at);
+    let at = |key| proved(&store, key, &digest("a"));
     store.commit(&batch, NOW);
-    assert_eq!(store.proved(None, ALPINE, &digest("z"), HOUR, NOW), None);
+    assert_eq!(store.repository(ALPINE).proofs.len(), 2, "nobody proves nothing");
     let before = changes(&store);
     store.commit(&batch, NOW + MINUTE / 2);
     assert_eq!(changes(&store), before);
     store.commit(&batch, NOW + MINUTE);
-    assert_eq!(at(None, NOW + MINUTE), Some(NOW + MINUTE));
+    assert_eq!(at(None), Some(NOW + MINUTE));
     // Written by a clock that was ahead: it is not from the future for ever.
     store.commit(&batch, NOW);
-    assert_eq!(at(None, NOW), Some(NOW));
+    assert_eq!(at(None), Some(NOW));
     let refused = Revocation { key: None, repository: ALPINE.to_owned() };
     store.commit(&Batch { revocations: vec![refused], ..Batch::default() }, NOW);
-    assert_eq!(at(None, NOW), None);
-    assert_eq!(at(Some(b"mine"), NOW), Some(NOW));
+    assert_eq!(at(None), None);
+    assert_eq!(at(Some(b"mine")), Some(NOW));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::{
-    Batch, ContentFact, EngineFacts, JobTime, Layer, Link, Origin, Proof, Pull, PullOutcome, Store, Use,
+    Batch, ContentFact, EngineFacts, JobTime, Layer, Link, Origin, Proof, Pull, PullOutcome, RepositoryFacts,
+    Store, Use,
 };
 use super::{DAY, Dir, MINUTE, NOW, changes, digest, key, open, raw, used, uses};
 use crate::policy::Cost;
@@ -167,24 +168,24 @@ fn indexes_and_origins_hold_for_their_own_repository_alone() {
     let link = Link {
         repository: ALPINE.to_owned(),
         index: digest("1"),
-        platform: platform.clone(),
+        wanted: platform.clone(),
         manifest: digest("2"),
+        platform: "linux/arm/v7".parse().unwrap(),
     };
     let upstream = Origin { repository: ALPINE.to_owned(), digest: digest("1"), through: None };
     let mirrored = Origin { through: Some("mirror.lan/library/alpine".to_owned()), ..upstream.clone() };
-    let batch =
-        Batch { links: vec![link], origins: vec![upstream.clone(), mirrored.clone()], ..Batch::default() };
+    let batch = Batch {
+        links: vec![link.clone()],
+        origins: vec![upstream.clone(), mirrored.clone()],
+        ..Batch::default()
+    };
     store.commit(&batch, NOW);
     let before = changes(&store);
     store.commit(&batch, NOW + MINUTE);
     assert_eq!(changes(&store), before);
-    assert_eq!(store.manifest_of(ALPINE, &digest("1"), &platform), Some(digest("2")));
-    assert_eq!(store.manifest_of("evil.example/alpine", &digest("1"), &platform), None);
-    assert_eq!(store.manifest_of(ALPINE, &digest("1"), &"linux/amd64".parse().unwrap()), None);
-    assert_eq!(store.origins(ALPINE, &digest("1")), [upstream, mirrored]);
-    assert_eq!(store.origins("evil.example/alpine", &digest("1")), []);
-    assert_eq!(store.origins(ALPINE, &digest("2")), []);
-    assert_eq!(store.origins_of(ALPINE).len(), 2);
+    let found = store.repository(ALPINE);
+    assert_eq!((found.links, found.origins), (vec![link], vec![upstream, mirrored]));
+    assert_eq!(store.repository("evil.example/alpine"), RepositoryFacts::default());
 }
 
 #[test]
