@@ -9,7 +9,7 @@ pub enum StoreKind {
     DockerClassic,
     /// Docker with containerd's store: the ID is the digest of the index or manifest, finished blobs outlive a cut.
     Containerd,
-    /// Podman's store: the ID is the digest of the configuration without its prefix, finished layers outlive a cut.
+    /// Podman's store: the ID is the digest of the configuration, finished layers outlive a cut.
     Podman,
 }
 

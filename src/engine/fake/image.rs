@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::behaviour::Behaviour;
 use crate::engine::Health;
-use crate::image::{HistoryEntry, ImageFacts, ImageRef, Platform};
+use crate::image::{HistoryEntry, ImageFacts, Platform};
 
 /// Why no container of an image starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct FakeImage {
     pub(super) layers: Vec<(String, u64)>,
     /// The platforms of the index that it is behind; empty: it stands alone.
     pub(super) index: Vec<Platform>,
+    index_digest: Option<String>,
     pub(super) volumes: Vec<String>,
     pub(super) entry: Behaviour,
     pub(super) command: Behaviour,
@@ -72,6 +73,7 @@ impl FakeImage {
             },
             layers: vec![(format!("layer-{seed}"), 1 << 20)],
             index: Vec::new(),
+            index_digest: None,
             volumes: Vec::new(),
             entry: Behaviour::new(),
             command: Behaviour::new().forever(),
@@ -125,6 +127,7 @@ impl FakeImage {
     /// Puts it behind an index that has these platforms, such as `linux/arm64`; pulls for others fail.
     pub fn index_of(mut self, platforms: &[&str]) -> Self {
         self.index = platforms.iter().filter_map(|text| text.parse().ok()).collect();
+        self.index_digest = Some(digest(&format!("index {}", self.facts.id)));
         self
     }
 
@@ -139,6 +142,8 @@ impl FakeImage {
         };
         let Some(found) = self.index.iter().find(|has| suits(has)).cloned() else { return Err(wanted) };
         self.facts.id = digest(&format!("{} {found}", self.facts.id));
+        self.layers.iter_mut().for_each(|(id, _)| *id = format!("{id} {found}"));
+        self = self.unpack();
         self.facts.os = found.os;
         self.facts.architecture = found.architecture;
         self.facts.variant = found.variant.unwrap_or_default();
@@ -200,47 +205,35 @@ impl FakeImage {
         &self.facts
     }
 
-    /// Returns the digest by which a registry knows it.
+    /// Returns the digest by which a registry knows it: the index's, where it is behind one.
     pub fn digest(&self) -> String {
+        self.index_digest.clone().unwrap_or_else(|| self.manifest_digest())
+    }
+
+    /// Returns the digest of its own manifest: of what a platform gets, where it is behind an index.
+    pub fn manifest_digest(&self) -> String {
         digest(&self.facts.id)
     }
-}
 
-/// An image on the host: its names, of which tags may move to other images.
-#[derive(Clone)]
-pub(super) struct HostImage {
-    pub(super) image: FakeImage,
-    pub(super) names: Vec<String>,
-}
+    /// Returns what a platform gets of it; `None`: its index has nothing for that.
+    pub fn variant(&self, platform: &str) -> Option<Self> {
+        self.clone().for_platform(platform.parse().ok()?).ok()
+    }
 
-impl HostImage {
-    /// Tells whether a text names this image.
-    pub(super) fn is(&self, text: &str) -> bool {
-        let Ok(asked) = text.parse::<ImageRef>() else { return false };
-        if let Some(id) = asked.id() {
-            return self.image.facts.id == id;
+    /// Returns what has this digest: itself, or one of the images behind its index. `None`: neither.
+    pub(super) fn with_digest(&self, digest: &str) -> Option<Asked> {
+        if self.digest() == digest {
+            return Some(Asked::Index(self.clone()));
         }
-        match asked.digest() {
-            Some(digest) => self.image.facts.repo_digests.iter().any(|known| {
-                known
-                    .parse::<ImageRef>()
-                    .is_ok_and(|known| known.digest() == Some(digest) && same_repository(&known, &asked))
-            }),
-            None => self.names.contains(&asked.normalized()),
-        }
+        let variants = self.index.iter().filter_map(|p| self.clone().for_platform(p.clone()).ok());
+        variants.into_iter().find(|v| v.manifest_digest() == digest).map(Asked::Manifest)
     }
 }
 
-/// Tells whether two references name one repository.
-pub(super) fn same_repository(one: &ImageRef, other: &ImageRef) -> bool {
-    one.registry() == other.registry() && one.repository() == other.repository()
-}
-
-/// Returns the name by which an image is known by its digest, as the engine writes it.
-pub(super) fn by_digest(reference: &ImageRef, digest: &str) -> Option<String> {
-    let (registry, repository) = reference.registry().zip(reference.repository())?;
-    Some(match registry {
-        "docker.io" => format!("{}@{digest}", repository.strip_prefix("library/").unwrap_or(repository)),
-        registry => format!("{registry}/{repository}@{digest}"),
-    })
+/// What a pull asked for.
+pub(super) enum Asked {
+    /// An index, or an image without one: the platform decides.
+    Index(FakeImage),
+    /// The manifest of one platform.
+    Manifest(FakeImage),
 }

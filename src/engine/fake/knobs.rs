@@ -8,9 +8,9 @@ use super::call::{Call, Called, Fault};
 use super::container::Signal;
 use super::image::FakeImage;
 use super::program::{Place, Run};
-use super::registry::{Trouble, settle};
+use super::registry::Trouble;
 use super::{Fake, container::Container};
-use crate::engine::{EngineError, EngineInfo, EngineVersion};
+use crate::engine::{EngineError, EngineInfo, EngineVersion, StoreKind};
 use crate::plan::spec::ContainerSpec;
 
 /// What processes do.
@@ -38,7 +38,7 @@ impl Fake {
 impl Fake {
     /// Puts an image on the host, as a pull from its registry or (`local/…` or any other name) a build would.
     pub fn image_here(&self, reference: &str, image: FakeImage) {
-        self.change(|state| settle(&mut state.images, reference, image));
+        let _ = self.change(|state| state.arrived(reference, image));
     }
 
     /// Takes an image from the host behind everybody's back; containers of it live on.
@@ -68,17 +68,32 @@ impl Fake {
 
     /// Sets how many bytes a second layers come with; at first they come at once.
     pub fn download_rate(&self, rate: u64) {
-        self.look(|state| state.registries.rate = rate);
+        self.look(|state| state.pulls.rate = rate);
     }
 
     /// Makes every layer take its time to be unpacked; nothing is heard of it meanwhile.
     pub fn unpacking_takes(&self, time: Duration) {
-        self.look(|state| state.registries.unpacking = time);
+        self.look(|state| state.pulls.unpacking = time);
+    }
+
+    /// Lets nothing more come over the network, as a link that is dead without a word; or lets it go on.
+    pub fn freeze_downloads(&self, frozen: bool) {
+        self.change(|state| state.pulls.frozen = frozen);
+    }
+
+    /// Keeps images as another kind of store does, from now on.
+    pub fn set_store(&self, kind: StoreKind) {
+        self.look(|state| state.info.store = kind);
+    }
+
+    /// Returns how often the download of a layer was begun.
+    pub fn fetches(&self, layer: &str) -> usize {
+        self.look(|state| state.pulls.fetches.iter().filter(|begun| *begun == layer).count())
     }
 
     /// Returns how many bytes came over the network so far; bytes of a pull that was lost count.
     pub fn downloaded(&self) -> u64 {
-        self.look(|state| state.registries.downloaded)
+        self.look(|state| state.pulls.downloaded)
     }
 }
 

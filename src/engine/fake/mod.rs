@@ -16,11 +16,13 @@ mod log;
 mod pipe;
 mod process;
 mod program;
+mod pulling;
 mod registry;
 mod scripts;
 mod serving;
 mod sink;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 

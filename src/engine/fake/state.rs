@@ -9,14 +9,15 @@ use tokio::time::Instant;
 use super::behaviour::Behaviour;
 use super::call::Calls;
 use super::container::{Container, Kind, Signal, Status};
-use super::image::{FakeImage, HostImage};
+use super::image::FakeImage;
 use super::program::Run;
-use super::registry::{Registries, settle};
+use super::pulling::Pulls;
+use super::registry::Registries;
+use super::store::{self, HostImage};
 use crate::engine::{
     Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Moment, Removal,
     StoreKind, Tagging,
 };
-use crate::image::ImageRef;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 /// When a fake engine begins, in seconds after the epoch.
@@ -58,6 +59,7 @@ pub(super) struct State {
     pub(super) calls: Calls,
     pub(super) timeout: Duration,
     pub(super) registries: Registries,
+    pub(super) pulls: Pulls,
     pub(super) images: Vec<HostImage>,
     pub(super) networks: Vec<Network>,
     pub(super) volumes: BTreeMap<String, Volume>,
@@ -93,6 +95,7 @@ impl State {
             calls: Calls::default(),
             timeout: Duration::from_secs(120),
             registries: Registries::default(),
+            pulls: Pulls::default(),
             images: Vec::new(),
             networks: Vec::new(),
             volumes: BTreeMap::new(),
@@ -130,15 +133,9 @@ impl State {
         self.images.iter().find(|host| host.is(reference)).map(|host| &host.image)
     }
 
-    /// Gives an image a name, which it takes from the image that had it.
+    /// Gives an image a name.
     pub(super) fn tag(&mut self, source: &str, target: &str) -> Tagging {
-        let Some(at) = self.images.iter().position(|host| host.is(source)) else {
-            return Tagging::ImageMissing;
-        };
-        let target = target.parse::<ImageRef>().map_or_else(|_| target.to_owned(), |t| t.normalized());
-        self.images.iter_mut().for_each(|host| host.names.retain(|name| *name != target));
-        self.images[at].names.push(target);
-        Tagging::Tagged
+        store::tag(&mut self.images, source, target, self.info.store)
     }
 
     pub(super) fn has_layer(&self, layer: &str) -> bool {
@@ -146,8 +143,8 @@ impl State {
     }
 
     /// Keeps an image that was pulled.
-    pub(super) fn arrived(&mut self, reference: &str, image: FakeImage) {
-        settle(&mut self.images, reference, image);
+    pub(super) fn arrived(&mut self, reference: &str, image: FakeImage) -> Result<(), EngineError> {
+        store::settle(&mut self.images, reference, image, self.info.store)
     }
 
     pub(super) fn container(&self, name: &str) -> Option<&Container> {

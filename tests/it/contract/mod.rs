@@ -10,6 +10,7 @@ mod execs;
 mod ground;
 mod images;
 mod logs;
+mod pulls;
 mod scripts;
 mod streams;
 mod world;
@@ -53,6 +54,11 @@ clauses! {
         a_missing_tag_is_said_so,
         a_missing_platform_is_said_so,
         a_registrys_platforms_are_told;
+    pulls:
+        a_transfer_lives_while_one_client_watches,
+        what_a_pull_leaves_that_nobody_watches,
+        a_pull_by_digest_moves_no_tag,
+        a_digest_is_pulled_for_a_platform;
     ground:
         a_network_is_made_once_and_goes_once,
         a_network_in_use_stays,

@@ -16,6 +16,8 @@ use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpe
 use hearth::settings::Limits;
 
 use super::streams::patiently;
+use crate::front::{Front, Way};
+use crate::pusher::{ImageSpec, Layer, Registry};
 use crate::support::{self, Parts};
 
 const LABEL: &str = "hearth.contract";
@@ -24,6 +26,19 @@ const LABEL: &str = "hearth.contract";
 enum Backstage {
     Fake(Fake),
     Real(bollard::Docker),
+}
+
+/// An image of two layers whose upper one comes slowly.
+pub(super) struct Slow {
+    /// Its name by tag.
+    pub(super) reference: String,
+    /// Its name by digest.
+    pub(super) by_digest: String,
+    /// The lower layer, as pulls name it.
+    pub(super) base: String,
+    /// The upper one.
+    pub(super) top: String,
+    front: Option<Front>,
 }
 
 /// An engine, and names that nobody else uses on it.
@@ -157,6 +172,42 @@ impl<E: Engine> World<E> {
                 let found = raw.inspect_container(container, None::<InspectContainerOptions>).await.unwrap();
                 found.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect()
             }
+        }
+    }
+
+    /// Puts an image that nobody else knows behind a slow way.
+    pub(super) async fn slow(&self) -> Slow {
+        const BASE: usize = 64 << 10;
+        const TOP: usize = 1 << 20;
+        const RATE: usize = 256 << 10;
+        let repository = format!("test/{}/slow", self.run);
+        if let Backstage::Fake(fake) = &self.backstage {
+            let image = FakeImage::new(&repository).layers(&[("base", BASE as u64), ("top", TOP as u64)]);
+            let (reference, digest) = (format!("{}/{repository}:1", self.registry), image.digest());
+            fake.publish(&reference, image);
+            fake.download_rate(RATE as u64);
+            let by_digest = format!("{}/{repository}@{digest}", self.registry);
+            return Slow { reference, by_digest, base: "base".into(), top: "top".into(), front: None };
+        }
+        let layers = [BASE, TOP].map(|bytes| Layer::random(bytes, crate::world::unique()).expect("a layer"));
+        let [base, top] = layers.each_ref().map(|layer| layer.digest()["sha256:".len()..][..12].to_owned());
+        let image = ImageSpec::new(layers.to_vec());
+        let pushed = Registry::new(&self.registry).push(&repository, "1", &[image]).expect("it is pushed");
+        let front = Front::new(&self.registry, Way { rate: RATE, ..Way::default() });
+        let reference = format!("{}/{repository}:1", front.address);
+        let by_digest = format!("{}/{repository}@{}", front.address, pushed.digest);
+        Slow { reference, by_digest, base, top, front: Some(front) }
+    }
+
+    /// Returns how often the download of a layer was begun.
+    pub(super) fn fetches(&self, slow: &Slow, layer: &str) -> usize {
+        match (&self.backstage, &slow.front) {
+            (Backstage::Fake(fake), _) => fake.fetches(layer),
+            (Backstage::Real(_), Some(front)) => {
+                let of_layer = format!("/blobs/sha256:{layer}");
+                front.asked().iter().filter(|l| l.starts_with("GET") && l.contains(&of_layer)).count()
+            }
+            (Backstage::Real(_), None) => 0,
         }
     }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod pulls;
 mod scripts;
+mod stores;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,251 @@
+//! Pulls of the fake engine: which clients share a transfer, and what is left of one when they have gone.
+//!
+//! As seen through a throttled front of a registry, on Docker 20.10 and Podman 4.3; containerd's store by its
+//! documentation.
+//!
+//! - Docker's own store: a layer is fetched once for all pulls that want it, under whatever name, for as long as one of
+//!   their clients stays. With the last one all is lost, layers that were unpacked already too.
+//! - containerd's: shared likewise; finished blobs stay, and the next pull only unpacks them.
+//! - Podman's: nothing is shared, two pulls at once fetch everything twice. With the client its pull ends; the layers that
+//!   were finished stay, the base first: one that came before the layer below it is lost like one half fetched. The
+//!   engine tells of no unpacking and no digest, and counts the configuration as a layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::Fake;
+use super::image::{Asked, FakeImage};
+use super::registry::{Trouble, refused};
+use crate::engine::{EngineError, PullEvent, PullRequest, StoreKind};
+use crate::image::Platform;
+
+/// In how many pieces a layer comes.
+const PIECES: u64 = 10;
+
+/// The fetching of one layer. It ends with its last holder.
+pub(super) struct Transfer {
+    progress: watch::Receiver<Progress>,
+    task: AbortHandle,
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Default)]
+struct Progress {
+    events: Vec<PullEvent>,
+    done: bool,
+}
+
+/// What is under way, what is left of it, and how fast it goes.
+pub(super) struct Pulls {
+    running: BTreeMap<String, Weak<Transfer>>,
+    /// Layers and blobs that no image has, left by pulls that were cut.
+    kept: BTreeSet<String>,
+    /// Bytes a second that a layer comes with.
+    pub(super) rate: u64,
+    /// Whether nothing comes at all.
+    pub(super) frozen: bool,
+    /// How long a layer is unpacked.
+    pub(super) unpacking: Duration,
+    /// The layers whose download was begun, in order.
+    pub(super) fetches: Vec<String>,
+    /// Bytes that came over the network so far.
+    pub(super) downloaded: u64,
+}
+
+impl Default for Pulls {
+    fn default() -> Self {
+        Self {
+            running: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            rate: u64::MAX,
+            frozen: false,
+            unpacking: Duration::ZERO,
+            fetches: Vec::new(),
+            downloaded: 0,
+        }
+    }
+}
+
+impl Fake {
+    /// Pulls, after the call was let in.
+    pub(super) async fn fetch(
+        &self,
+        request: &PullRequest,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError> {
+        let (asked, trouble, native, kind) = self.look(|state| {
+            let native = Platform::new(&state.version.os, &state.version.arch, "");
+            let kind = state.info.store;
+            state.registries.manifest(request).map(|(asked, trouble)| (asked, trouble, native, kind))
+        })?;
+        on_event(PullEvent::Other);
+        let image = match asked {
+            Asked::Manifest(image) => image,
+            Asked::Index(image) => {
+                image.for_platform(request.platform.parse().unwrap_or(native)).map_err(|wanted| {
+                    refused(0, format!("no matching manifest for {wanted} in the manifest list entries"))
+                })?
+            }
+        };
+        if let Some(trouble) = trouble {
+            return self.fetch_in_vain(&image, trouble, on_event).await;
+        }
+        // Held until the image is there: what is fetched is lost with the last pull that wants it.
+        let mut held = Vec::new();
+        for (layer, bytes) in &image.layers {
+            match self.transfer(layer, *bytes, kind) {
+                None => on_event(PullEvent::Present(layer.clone())),
+                Some(transfer) => {
+                    self.watch(&transfer, on_event).await?;
+                    held.push(transfer);
+                }
+            }
+        }
+        let digest = image.digest();
+        if kind == StoreKind::Podman {
+            let config: String = image.facts.id.chars().skip("sha256:".len()).take(12).collect();
+            on_event(PullEvent::Waiting(config.clone()));
+            on_event(PullEvent::Downloaded(config));
+        } else {
+            on_event(PullEvent::Digest(digest));
+        }
+        self.change(|state| state.arrived(&request.reference, image))
+    }
+
+    /// Joins the transfer of a layer, or begins it; `None`: it is here.
+    fn transfer(&self, layer: &str, bytes: u64, kind: StoreKind) -> Option<Arc<Transfer>> {
+        self.look(|state| {
+            let here = state.has_layer(layer);
+            let pulls = &mut state.pulls;
+            let unpacked = here || kind == StoreKind::Podman && pulls.kept.contains(layer);
+            if unpacked {
+                return None;
+            }
+            let shared = kind != StoreKind::Podman;
+            if let Some(running) = pulls.running.get(layer).and_then(Weak::upgrade).filter(|_| shared) {
+                return Some(running);
+            }
+            let blob_here = pulls.kept.contains(layer);
+            let (sender, progress) = watch::channel(Progress::default());
+            let work = bring(self.clone(), layer.to_owned(), bytes, kind, blob_here, sender);
+            let transfer = Arc::new(Transfer { progress, task: tokio::spawn(work).abort_handle() });
+            if shared {
+                pulls.running.insert(layer.to_owned(), Arc::downgrade(&transfer));
+            }
+            Some(transfer)
+        })
+    }
+
+    /// Tells a client of a transfer until it is done.
+    async fn watch(
+        &self,
+        transfer: &Transfer,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError> {
+        let mut progress = transfer.progress.clone();
+        let mut told = 0;
+        loop {
+            let (news, done) = {
+                let now = progress.borrow_and_update();
+                (now.events.get(told..).unwrap_or_default().to_vec(), now.done)
+            };
+            told += news.len();
+            news.into_iter().for_each(&mut *on_event);
+            if done {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = progress.changed() => if changed.is_err() { return Err(super::call::lost("pull")) },
+                () = self.down() => return Err(super::call::lost("pull")),
+            }
+        }
+    }
+
+    async fn fetch_in_vain(
+        &self,
+        image: &FakeImage,
+        trouble: Trouble,
+        on_event: &mut dyn FnMut(PullEvent),
+    ) -> Result<(), EngineError> {
+        let Some((layer, total)) = image.layers.first().cloned() else { return Ok(()) };
+        on_event(PullEvent::Waiting(layer.clone()));
+        on_event(PullEvent::Downloading { layer: layer.clone(), done: total / 2, total });
+        match trouble {
+            Trouble::Stall => {
+                self.down().await;
+                Err(super::call::lost("pull"))
+            }
+            Trouble::NoSpace => {
+                on_event(PullEvent::Downloaded(layer.clone()));
+                on_event(PullEvent::Extracting { layer, done: total / 2 });
+                let words = "failed to register layer: Error processing tar file(exit status 1): write /bin/big: no space left on device";
+                Err(refused(0, words.to_owned()))
+            }
+            _ => Err(refused(
+                0,
+                "read tcp 127.0.0.1:40000->127.0.0.1:443: read: connection reset by peer".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Brings a layer to the host.
+async fn bring(
+    fake: Fake,
+    layer: String,
+    total: u64,
+    kind: StoreKind,
+    blob_here: bool,
+    progress: watch::Sender<Progress>,
+) {
+    let tell = |event: PullEvent| progress.send_modify(|p| p.events.push(event));
+    if blob_here {
+        tell(PullEvent::Present(layer.clone()));
+    } else {
+        tell(PullEvent::Waiting(layer.clone()));
+        download(&fake, &layer, total, &tell).await;
+    }
+    if kind == StoreKind::Containerd {
+        fake.look(|state| state.pulls.kept.insert(layer.clone()));
+    }
+    if kind != StoreKind::Podman {
+        tell(PullEvent::Downloaded(layer.clone()));
+        tell(PullEvent::Extracting { layer: layer.clone(), done: total });
+    }
+    let unpacking = fake.look(|state| state.pulls.unpacking);
+    if !unpacking.is_zero() {
+        tokio::time::sleep(unpacking).await;
+    }
+    if kind == StoreKind::Podman {
+        fake.look(|state| state.pulls.kept.insert(layer.clone()));
+        tell(PullEvent::Downloaded(layer));
+    } else {
+        tell(PullEvent::Done(layer));
+    }
+    progress.send_modify(|p| p.done = true);
+}
+
+async fn download(fake: &Fake, layer: &str, total: u64, tell: &impl Fn(PullEvent)) {
+    fake.look(|state| state.pulls.fetches.push(layer.to_owned()));
+    for piece in 1..=PIECES {
+        let rate = fake.look(|state| state.pulls.rate);
+        if rate < u64::MAX {
+            let seconds = total as f64 / PIECES as f64 / rate.max(1) as f64;
+            tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        }
+        fake.until(|state| !state.pulls.frozen).await;
+        let done = total * piece / PIECES;
+        fake.look(|state| state.pulls.downloaded += done - total * (piece - 1) / PIECES);
+        tell(PullEvent::Downloading { layer: layer.to_owned(), done, total });
+    }
+}

@@ -1,0 +1,100 @@
+//! Clauses on pulls: what they share, what they leave, and which names they move.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use hearth::engine::{Engine, PullEvent, PullRequest, StoreKind};
+use tokio::sync::Notify;
+
+use super::world::{Slow, World, pull};
+
+async fn kind<E: Engine>(world: &World<E>) -> StoreKind {
+    world.engine.info().await.unwrap().store
+}
+
+/// Tells whether a layer is here for good, as far as its pull is concerned.
+fn is_here(event: &PullEvent, layer: &str, kind: StoreKind) -> bool {
+    match event {
+        PullEvent::Done(done) | PullEvent::Present(done) => done == layer,
+        PullEvent::Downloaded(done) => kind == StoreKind::Podman && done == layer,
+        _ => false,
+    }
+}
+
+/// Pulls until the base is here and `other` holds, then leaves.
+async fn leave_half_way<E: Engine>(world: &World<E>, slow: &Slow, other: impl Fn() -> bool) {
+    let kind = kind(world).await;
+    let (base, enough) = (Cell::new(false), Notify::new());
+    let mut on_event = |event: PullEvent| {
+        base.set(base.get() || is_here(&event, &slow.base, kind));
+        if base.get() && other() {
+            enough.notify_one();
+        }
+    };
+    let request = pull(&slow.reference);
+    tokio::select! {
+        result = world.engine.pull(&request, &mut on_event) => panic!("it was to be cut: {result:?}"),
+        () = enough.notified() => {}
+    }
+}
+
+/// The first one leaves half way; the other came by digest, not by tag, and gets all of it.
+pub(super) async fn a_transfer_lives_while_one_client_watches<E: Engine>(world: &World<E>) {
+    let slow = world.slow().await;
+    let second_is_in = Cell::new(false);
+    let first = leave_half_way(world, &slow, || second_is_in.get());
+    let mut on_event = |event: PullEvent| {
+        let of_layer = !matches!(event, PullEvent::Other | PullEvent::Digest(_));
+        second_is_in.set(second_is_in.get() || of_layer);
+    };
+    let request = pull(&slow.by_digest);
+    let ((), second) = tokio::join!(first, world.engine.pull(&request, &mut on_event));
+    assert_eq!(second, Ok(()));
+    let times = if kind(world).await == StoreKind::Podman { 2 } else { 1 };
+    assert_eq!((world.fetches(&slow, &slow.base), world.fetches(&slow, &slow.top)), (times, times));
+    assert!(world.engine.image(&slow.by_digest).await.unwrap().is_some());
+    assert_eq!(world.engine.image(&slow.reference).await.unwrap(), None, "nobody got it by its tag");
+    world.untag(&slow.by_digest).await;
+}
+
+pub(super) async fn what_a_pull_leaves_that_nobody_watches<E: Engine>(world: &World<E>) {
+    let slow = world.slow().await;
+    leave_half_way(world, &slow, || true).await;
+    // The engine has to notice.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.engine.image(&slow.reference).await.unwrap(), None);
+    assert_eq!(world.engine.pull(&pull(&slow.reference), &mut |_| {}).await, Ok(()));
+    let base = match kind(world).await {
+        StoreKind::DockerClassic => 2,
+        StoreKind::Containerd | StoreKind::Podman => 1,
+    };
+    assert_eq!((world.fetches(&slow, &slow.base), world.fetches(&slow, &slow.top)), (base, 2));
+    world.untag(&slow.reference).await;
+}
+
+pub(super) async fn a_pull_by_digest_moves_no_tag<E: Engine>(world: &World<E>) {
+    let busybox = world.image_here("busybox").await;
+    let other = world.image_here("volume").await;
+    let id = async |name: &str| world.engine.image(name).await.unwrap().expect("it is here").id;
+    let facts = world.engine.image(&busybox).await.unwrap().expect("it is here");
+    let repository = busybox.trim_end_matches(":1");
+    let of_repository = |known: &&String| known.starts_with(&format!("{repository}@"));
+    let by_digest = facts.repo_digests.iter().find(of_repository).expect("a digest");
+    let tag = format!("{repository}:{}", world.name("own"));
+    world.engine.tag(&other, &tag).await.unwrap();
+    world.engine.pull(&pull(by_digest), &mut |_| {}).await.unwrap();
+    assert_eq!(id(&tag).await, id(&other).await);
+    assert_eq!(id(by_digest).await, facts.id);
+    world.untag(&tag).await;
+}
+
+pub(super) async fn a_digest_is_pulled_for_a_platform<E: Engine>(world: &World<E>) {
+    let reference = world.image("foreign-only");
+    let request = |reference: &str| PullRequest { platform: "linux/arm64".to_owned(), ..pull(reference) };
+    world.engine.pull(&request(&reference), &mut |_| {}).await.unwrap();
+    let facts = world.engine.image(&reference).await.unwrap().expect("it was pulled");
+    let by_digest = facts.repo_digests.first().expect("a digest");
+    world.engine.pull(&request(by_digest), &mut |_| {}).await.unwrap();
+    let again = world.engine.image(by_digest).await.unwrap().expect("it was pulled");
+    assert_eq!((again.id, again.architecture.as_str()), (facts.id, "arm64"));
+}
