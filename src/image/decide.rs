@@ -274,5 +274,17 @@ pub fn decide(case: &Case<'_>) -> Verdict {
 }
 
 #[cfg(test)]
+#[path = "decide_world.rs"]
+mod world;
+
+#[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "decide_hand_tests.rs"]
+mod hand_tests;
+
+#[cfg(test)]
+#[path = "decide_matrix_tests.rs"]
+mod matrix_tests;

@@ -129,7 +129,11 @@ impl<'s> Step<'s> {
             self.use_it(facts, WhyUse::Fresh, Some(named.digest.to_owned()), record)
         };
         if let Some(facts) = self.candidate(|facts| self.is_exactly(facts, &named)) {
-            return Ok(fresh(facts, Vec::new()));
+            let is_odd = named.is_index == Some(false) && !is_for(facts, self.wanted);
+            return Ok(fresh(
+                facts,
+                if is_odd { vec![self.means_itself(named.digest, facts)] } else { Vec::new() },
+            ));
         }
         self.look(named.digest)?;
         if named.is_index == Some(false) {
@@ -169,6 +173,12 @@ impl<'s> Step<'s> {
             (_, Some(false)) => has,
             (None, Some(true) | None) => has && is_for(facts, self.wanted),
         }
+    }
+
+    /// What is the same for all platforms has no better one.
+    fn means_itself(&self, digest: &str, facts: &ImageFacts) -> Link {
+        let (index, manifest) = (digest.to_owned(), digest.to_owned());
+        Link { index, manifest, wanted: self.wanted.clone(), platform: facts.platform() }
     }
 
     /// Reads from an index what it means here; `None` where it does not say.
@@ -244,16 +254,22 @@ impl<'s> Step<'s> {
     fn present(&self) -> Result<Option<(&'s ImageFacts, String)>, Verdict> {
         let Some(facts) = self.here()?.filter(|facts| self.fits(facts)) else { return Ok(None) };
         let digests = digests_of(facts, self.home);
-        // 32-bit code of another job under this name, where the index has something better.
-        let has_better = self.home.links.iter().any(|link| {
-            link.wanted == *self.wanted && digests.contains(&link.index) && !is_for(facts, &link.platform)
-        });
+        // Another job may have left 32-bit code under this name, where the index has something better.
+        let mut meant = self
+            .home
+            .links
+            .iter()
+            .filter(|link| link.wanted == *self.wanted && digests.contains(&link.index));
+        let is_meant = match meant.next() {
+            Some(link) => is_for(facts, &link.platform) && meant.all(|link| is_for(facts, &link.platform)),
+            None => is_for(facts, self.wanted),
+        };
         let digest = match self.case.image.digest() {
             Some(pinned) => Some(pinned.to_owned())
                 .filter(|_| all_digests_of(facts, self.home, self.wanted).iter().any(|have| have == pinned)),
             None => digests.into_iter().next(),
         };
-        Ok(digest.filter(|_| !has_better).map(|digest| (facts, digest)))
+        Ok(digest.filter(|_| is_meant).map(|digest| (facts, digest)))
     }
 
     /// Finds an image among all that were looked at.
