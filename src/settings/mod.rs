@@ -16,6 +16,6 @@ mod words;
 pub use complaint::{Complaint, Complaints};
 pub use load::{Effective, Loaded, Origin, Sources, defaults, load};
 pub use model::{
-    AccessSettings, BadPullPolicy, DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits,
-    PullPolicy, PullSettings, RegistrySettings, ServiceSetting, Settings, StoreSettings, VolumeSetting,
+    BadPullPolicy, DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits, PullPolicy,
+    PullSettings, RegistrySettings, ServiceSetting, Settings, StoreSettings, VolumeSetting,
 };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::image::decide::AccessRules;
 use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
 
@@ -19,7 +20,7 @@ pub struct Settings {
     /// How registries are asked.
     pub registry: RegistrySettings,
     /// How long it counts that somebody could read an image.
-    pub access: AccessSettings,
+    pub access: AccessRules,
     /// How pulls behave on weak links.
     pub pull: PullSettings,
     /// Where facts are kept.
@@ -59,15 +60,6 @@ pub struct RegistrySettings {
     pub ca_files: Vec<PathBuf>,
     /// How long one question may take.
     pub timeout: Duration,
-}
-
-/// `[access]`: how long it counts that somebody could read an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AccessSettings {
-    /// How long a proof spares the question; zero: every job asks.
-    pub proof_ttl: Duration,
-    /// How much longer a proof counts while the registry cannot be asked; zero: not at all.
-    pub offline_grace: Duration,
 }
 
 /// `[store]`: where facts are kept.

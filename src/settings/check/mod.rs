@@ -5,12 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::complaint::Complaint;
-use super::model::{
-    AccessSettings, DriverSettings, EngineSettings, PullSettings, RegistrySettings, Settings, StoreSettings,
-};
+use super::model::{DriverSettings, EngineSettings, PullSettings, RegistrySettings, Settings, StoreSettings};
 use super::raw::{RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, Set};
 use super::values::{Maybe, Seconds};
 use super::wire::quote;
+use crate::image::decide::AccessRules;
 
 mod job;
 mod limits;
@@ -98,7 +97,7 @@ pub(super) fn check(
             ca_files: value(&host.registry.ca_files).into_iter().map(|file| file.0).collect(),
             timeout: checker.above_zero(&host.registry.timeout),
         },
-        access: AccessSettings {
+        access: AccessRules {
             proof_ttl: value(&host.access.proof_ttl).0,
             offline_grace: value(&host.access.offline_grace).0,
         },
