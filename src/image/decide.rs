@@ -90,7 +90,7 @@ impl Home {
 /// How long proofs count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessRules {
-    /// How long a proof spares the question.
+    /// How long a proof spares the question; zero: every job asks.
     pub proof_ttl: Duration,
     /// How much longer it counts while the registry cannot be asked; zero: not at all.
     pub offline_grace: Duration,

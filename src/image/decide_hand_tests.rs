@@ -15,13 +15,13 @@ fn by_hand(
     local: Option<&ImageFacts>,
     answers: &Answers,
 ) -> Verdict {
-    by_hand_with(image, policy, home, local, answers, Duration::ZERO)
+    by_hand_with(image, policy, std::slice::from_ref(home), local, answers, Duration::ZERO)
 }
 
 fn by_hand_with(
     image: &str,
     policy: PullPolicy,
-    home: &Home,
+    homes: &[Home],
     local: Option<&ImageFacts>,
     answers: &Answers,
     offline_grace: Duration,
@@ -38,7 +38,7 @@ fn by_hand_with(
         names: DigestNames::CameFromThere,
         local,
         tag_was: Some(&tag_was),
-        homes: std::slice::from_ref(home),
+        homes,
         rules: AccessRules { proof_ttl: Duration::from_secs(HOUR), offline_grace },
         now: 1_000_000,
         answers,
@@ -78,6 +78,11 @@ fn content_of_a_mirror_counts_only_where_it_was_fetched_for_this_repository() {
     };
     let stranger = by_hand(APP, Always, &home(&["d"]), Some(&mirrored), &answers);
     assert!(matches!(&stranger, Verdict::Pull(pull) if pull.why == WhyPull::Foreign), "{stranger:?}");
+    // Something else came from there for this repository.
+    let origin = Origin { digest: digest("e"), via: "m.lan/app".into() };
+    let elsewhere = Home { origins: vec![origin], ..home(&["d"]) };
+    let stranger = by_hand(APP, Never, &elsewhere, Some(&mirrored), &answers);
+    assert_eq!(stranger, Verdict::Refuse(Refusal::NoProof));
     let origin = Origin { digest: digest("d"), via: "m.lan/app".into() };
     let known = Home { origins: vec![origin], ..home(&["d"]) };
     for policy in POLICIES {
@@ -120,13 +125,13 @@ fn while_the_registry_is_away_mirrors_may_supply_what_this_project_could_read() 
     let away = Answers { tag: Some(Answer::Unreachable("no route".into())), ..Answers::default() };
     let grace = Duration::from_secs(60);
     for policy in [Always, IfNotPresent] {
-        let verdict = by_hand_with(APP, policy, &home(&["known"]), None, &away, grace);
+        let verdict = by_hand_with(APP, policy, &[home(&["known"])], None, &away, grace);
         let Verdict::Pull(pull) = verdict else { panic!("{verdict:?}") };
         assert_eq!(pull.digest, digest("known"));
         assert_eq!(pull.mirrors_only, Some(Refusal::Unreachable("no route".into())));
         assert_eq!(pull.record, Record::default());
         for (home, grace) in [(home(&["other"]), grace), (home(&["known"]), Duration::ZERO)] {
-            let verdict = by_hand_with(APP, policy, &home, None, &away, grace);
+            let verdict = by_hand_with(APP, policy, &[home], None, &away, grace);
             assert!(matches!(verdict, Verdict::Refuse(Refusal::Unreachable(_))), "{verdict:?}");
         }
     }
@@ -172,4 +177,29 @@ fn a_repository_that_the_caller_forgot_has_no_proofs() {
         by_hand(APP, Never, &stray, Some(&local), &Answers::default()),
         Verdict::Refuse(Refusal::NoProof)
     );
+}
+
+#[test]
+fn an_answer_about_another_digest_opens_nothing() {
+    let local = facts(&[format!("r.example/app@{}", digest("d"))]);
+    let digests = BTreeMap::from([(digest("d"), found("other", MANIFEST))]);
+    let verdict =
+        by_hand(APP, IfNotPresent, &home(&[]), Some(&local), &Answers { digests, ..Answers::default() });
+    assert!(matches!(verdict, Verdict::Refuse(Refusal::Unreachable(_))), "{verdict:?}");
+}
+
+#[test]
+fn each_repository_of_an_image_has_its_own_proofs() {
+    let names = ["other", "app"].map(|name| format!("r.example/{name}@{}", digest("d")));
+    let local = facts(&names);
+    let other = |proved: &[&str]| Home { repository: "r.example/other".into(), ..home(proved) };
+    let none = Answers::default();
+    let opens = |image: &str, homes: &[Home]| {
+        let verdict = by_hand_with(image, Never, homes, Some(&local), &none, Duration::ZERO);
+        matches!(verdict, Verdict::Use(_))
+    };
+    let id = "0".repeat(64);
+    assert!(opens(&id, &[other(&[]), home(&["d"])]) && opens(&id, &[other(&["d"]), home(&[])]));
+    assert!(!opens(&id, &[other(&["e"]), home(&["e"])]));
+    assert!(opens(APP, &[other(&[]), home(&["d"])]) && !opens(APP, &[other(&["d"]), home(&[])]));
 }
