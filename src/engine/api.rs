@@ -235,7 +235,7 @@ pub trait Engine {
     /// Gives an image (by tag, digest or ID) one more name with a tag.
     async fn tag(&self, source: &str, target: &str) -> Result<Tagging, EngineError>;
 
-    /// Asks the registry, through the engine, which platforms an image has.
+    /// Asks the registry, through the engine, which platforms an image has; empty: the engine cannot ask (Podman).
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
 
     /// Creates a network (two calls where an older engine makes a second one of a name that is taken, or has no

@@ -22,6 +22,7 @@ use super::convert;
 use super::error::EngineError;
 use super::info::{self, EngineInfo};
 use super::moment::Moment;
+use super::podman;
 use super::progress::PullEvent;
 use crate::image::{HistoryEntry, ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
@@ -109,6 +110,28 @@ impl Docker {
         }))
     }
 
+    /// Asks again for what bollard could not read, since Podman says of a container that it is `stopped`.
+    async fn with_stopped<T: serde::de::DeserializeOwned>(
+        &self,
+        call: &str,
+        path: String,
+    ) -> Result<T, EngineError> {
+        let settled = Arc::clone(&self.api);
+        let client = self.client().await?.clone().with_request_modifier(move |mut request| {
+            if let Ok(path) = path.parse() {
+                *request.uri_mut() = moved(request.uri(), path);
+            }
+            versioned(request, settled.get())
+        });
+        // The only call of bollard's that gives an answer as it came.
+        let text = client.ping().await.map_err(|e| self.failed(call, e))?;
+        podman::read_stopped(&text).ok_or_else(|| EngineError::Refused {
+            call: call.to_owned(),
+            status: 200,
+            message: "its answer cannot be read".to_owned(),
+        })
+    }
+
     fn failed(&self, call: &str, error: Error) -> EngineError {
         failure(&self.endpoint, self.timeout, call, error)
     }
@@ -131,7 +154,7 @@ impl Docker {
 
 fn failure(endpoint: &str, timeout: Duration, call: &str, error: Error) -> EngineError {
     let call = call.to_owned();
-    match error {
+    podman::error(match error {
         Error::DockerResponseServerError { status_code: 404, message } => EngineError::NotFound { message },
         Error::DockerResponseServerError { status_code: 409, message } => EngineError::Conflict { message },
         Error::DockerResponseServerError { status_code: status, message } => {
@@ -142,7 +165,7 @@ fn failure(endpoint: &str, timeout: Duration, call: &str, error: Error) -> Engin
         Error::SocketNotFoundError(_) => unreachable_endpoint(endpoint, &error),
         Error::HyperLegacyError { ref err } if err.is_connect() => unreachable_endpoint(endpoint, &error),
         other => EngineError::Lost { call, reason: innermost(&other) },
-    }
+    })
 }
 
 /// bollard leaves the version out of its paths; the engine shall hold to the one that was settled.
@@ -157,6 +180,13 @@ fn versioned(mut request: BollardRequest, api: Option<&Api>) -> BollardRequest {
         *request.uri_mut() = uri;
     }
     request
+}
+
+/// Returns an address with another path.
+fn moved(uri: &http::Uri, path: http::uri::PathAndQuery) -> http::Uri {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    http::Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
 fn innermost(error: &Error) -> String {
@@ -320,7 +350,11 @@ impl Engine for Docker {
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
         let client = self.with_login(request.login.as_ref()).await?;
         let found = client.inspect_registry_image(&request.reference, None).await;
-        let found = found.map_err(|e| self.failed("inspect registry image", e))?;
+        let found = match found.map_err(|e| self.failed("inspect registry image", e)) {
+            // Podman has no such call; of an image, an engine says more.
+            Err(EngineError::NotFound { message }) if message.trim() == "Not Found" => return Ok(Vec::new()),
+            found => found?,
+        };
         Ok(found
             .platforms
             .into_iter()
@@ -413,7 +447,13 @@ impl Engine for Docker {
     async fn container(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
         let found =
             self.client().await?.inspect_container(name, None::<query::InspectContainerOptions>).await;
-        match found.map_err(|e| self.failed("inspect container", e)) {
+        let found = match found {
+            Err(error) if podman::said_stopped(&error) => {
+                self.with_stopped("inspect container", format!("/containers/{name}/json")).await
+            }
+            found => found.map_err(|e| self.failed("inspect container", e)),
+        };
+        match found {
             Ok(found) => Ok(Some(convert::state(found))),
             Err(EngineError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -453,8 +493,12 @@ impl Engine for Docker {
             .all(true)
             .filters(&label_filter(label, value))
             .build();
-        let found = self.client().await?.list_containers(Some(options)).await;
-        let found = found.map_err(|e| self.failed("list containers", e))?;
+        let found = match self.client().await?.list_containers(Some(options)).await {
+            Err(error) if podman::said_stopped(&error) => {
+                self.with_stopped("list containers", podman::list_path(label, value)).await?
+            }
+            found => found.map_err(|e| self.failed("list containers", e))?,
+        };
         Ok(found
             .into_iter()
             .map(|c| ContainerSummary {
@@ -523,6 +567,8 @@ impl Engine for Docker {
     async fn exec_state(&self, id: &str) -> Result<ExecState, EngineError> {
         let found =
             self.client().await?.inspect_exec(id).await.map_err(|e| self.failed("inspect exec", e))?;
-        Ok(ExecState { running: found.running.unwrap_or_default(), exit_code: found.exit_code })
+        let running = found.running.unwrap_or_default();
+        // Podman names a code from the beginning.
+        Ok(ExecState { running, exit_code: found.exit_code.filter(|_| !running) })
     }
 }

@@ -11,6 +11,7 @@ mod error;
 pub mod fake;
 mod info;
 mod moment;
+mod podman;
 mod progress;
 pub mod refusal;
 

@@ -5,9 +5,9 @@
     reason = "tests find the machine's parts by the environment and the clock"
 )]
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use hearth::engine::{Docker, endpoint};
+use hearth::engine::endpoint;
 
 /// Says loudly that the test of this thread is skipped.
 pub(crate) fn skip(reason: &str) {
@@ -31,11 +31,6 @@ impl Parts {
         };
         let host = std::env::var("DOCKER_HOST").ok();
         Some(Self { endpoint: endpoint(None, host.as_deref()), registry })
-    }
-
-    /// Makes a client for the engine.
-    pub(crate) fn docker(&self) -> Docker {
-        Docker::new(&self.endpoint, Duration::from_secs(60), None).expect("the endpoint is one")
     }
 }
 

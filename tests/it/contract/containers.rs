@@ -9,7 +9,7 @@ use hearth::plan::spec::NetworkUse;
 use hearth::units::ByteSize;
 use tokio::time::Instant;
 
-use super::world::{World, made};
+use super::world::{World, made, on_podman};
 
 pub(super) async fn a_name_is_taken_once<E: Engine>(world: &World<E>) {
     let spec = world.spec("one", world.stays()).await;
@@ -164,8 +164,10 @@ pub(super) async fn a_missing_program_does_not_start<E: Engine>(world: &World<E>
     assert_eq!(Refusal::of(&error.words()), Some(Refusal::NoSuchProgram), "{error:?}");
     let state = world.state(&name).await;
     assert!(state.fresh && !state.running);
-    assert_eq!(state.exit_code, 127);
-    assert_eq!(Refusal::of(&state.error), Some(Refusal::NoSuchProgram));
+    if !on_podman(world).await {
+        assert_eq!(state.exit_code, 127);
+        assert_eq!(Refusal::of(&state.error), Some(Refusal::NoSuchProgram));
+    }
 }
 
 pub(super) async fn a_main_process_may_be_killed_for_memory<E: Engine>(world: &World<E>) {
@@ -175,7 +177,9 @@ pub(super) async fn a_main_process_may_be_killed_for_memory<E: Engine>(world: &W
     spec.limits.memory_swap = Some(ByteSize(16 << 20));
     let name = world.start(&spec).await;
     let state = world.ended(&name).await;
-    assert_eq!((state.exit_code, state.oom_killed), (137, true));
+    assert_eq!(state.exit_code, 137);
+    // With the older cgroups, Podman does not see why.
+    assert!(state.oom_killed || on_podman(world).await);
 }
 
 pub(super) async fn an_address_is_known_while_it_runs<E: Engine>(world: &World<E>) {
@@ -199,6 +203,9 @@ pub(super) async fn an_address_is_known_while_it_runs<E: Engine>(world: &World<E
 pub(super) async fn health_begins_with_the_start<E: Engine>(world: &World<E>) {
     let plain = world.home().await;
     assert_eq!(world.state(&plain).await.health, Health::None);
+    if on_podman(world).await {
+        return;
+    }
     for (image, then) in [("web-healthy", Health::Healthy), ("web-unhealthy", Health::Unhealthy)] {
         let mut spec = world.spec(image, Vec::new()).await;
         spec.image = world.image_here(image).await;

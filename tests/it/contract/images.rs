@@ -3,7 +3,7 @@
 use hearth::engine::{Engine, EngineError, PullEvent, PullMeter, Tagging};
 use hearth::image::layers;
 
-use super::world::{World, pull};
+use super::world::{World, on_podman, pull};
 
 pub(super) async fn the_engine_says_what_it_is<E: Engine>(world: &World<E>) {
     let version = world.engine.version().await.unwrap();
@@ -19,7 +19,9 @@ pub(super) async fn the_engine_says_what_it_keeps_images_in<E: Engine>(world: &W
     assert!(!info.storage_driver.is_empty() && info.data_root.starts_with('/'), "{info:?}");
     let insecure = &info.insecure;
     let known = insecure.cidrs.iter().any(|range| range == "127.0.0.0/8");
-    assert!(known || insecure.hosts.contains(&world.registry), "{insecure:?}");
+    // Podman's settings may name a host for all its ports.
+    let named = |host: &String| world.registry.starts_with(host.as_str());
+    assert!(known || insecure.hosts.iter().any(named), "{insecure:?}");
 }
 
 pub(super) async fn an_absent_image_is_none<E: Engine>(world: &World<E>) {
@@ -90,6 +92,11 @@ pub(super) async fn a_pull_tells_the_digest<E: Engine>(world: &World<E>) {
     };
     world.engine.pull(&pull(&reference), &mut on_event).await.unwrap();
     assert!(count > 0);
+    if on_podman(world).await {
+        // It tells no digest: the image has to be looked at.
+        assert_eq!(meter.digest(), None);
+        return;
+    }
     let digest = meter.digest().expect("a digest").to_owned();
     let facts = world.engine.image(&reference).await.unwrap().expect("it was pulled");
     assert!(
@@ -105,7 +112,8 @@ pub(super) async fn a_missing_tag_is_said_so<E: Engine>(world: &World<E>) {
         let error = world.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap_err();
         assert!(matches!(error, EngineError::NotFound { .. }), "{error:?}");
         let words = error.words();
-        assert!(words.contains("not found") && words.contains(name), "{words}");
+        let said = words.contains("not found") || words.contains("manifest unknown");
+        assert!(said && words.contains(name), "{words}");
     }
 }
 
@@ -113,10 +121,17 @@ pub(super) async fn a_missing_platform_is_said_so<E: Engine>(world: &World<E>) {
     let reference = world.image("foreign-only");
     let error = world.engine.pull(&pull(&reference), &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, EngineError::Refused { status: 0, .. }), "{error:?}");
-    assert!(error.words().contains("no matching manifest for linux/"), "{error:?}");
+    let words = error.words();
+    let said = words.contains("no matching manifest for linux/")
+        || words.contains("no image found in manifest list");
+    assert!(said, "{words}");
 }
 
 pub(super) async fn a_registrys_platforms_are_told<E: Engine>(world: &World<E>) {
+    if on_podman(world).await {
+        assert_eq!(world.engine.platforms(&pull(&world.image("multi"))).await, Ok(Vec::new()));
+        return;
+    }
     for (name, least) in [("multi", 2), ("busybox", 1)] {
         let has = world.engine.platforms(&pull(&world.image(name))).await.unwrap();
         assert!(has.len() >= least && has.iter().all(|p| p.is_known() && p.os == "linux"), "{name}: {has:?}");

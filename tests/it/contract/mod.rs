@@ -15,7 +15,7 @@ mod scripts;
 mod streams;
 mod world;
 
-/// Makes two tests of each clause: one on the fake engine, one on the real one.
+/// Makes three tests of each clause: on the fake engine, on the real one, and on Podman.
 macro_rules! clauses {
     ($($file:ident: $($clause:ident),+;)+) => {
         mod fake {
@@ -33,6 +33,17 @@ macro_rules! clauses {
                 #[tokio::test]
                 async fn $clause() {
                     if let Some(world) = super::world::real().await {
+                        world.hold(super::$file::$clause(&world)).await;
+                    }
+                }
+            )+)+
+        }
+
+        mod podman {
+            $($(
+                #[tokio::test]
+                async fn $clause() {
+                    if let Some(world) = super::world::podman().await {
                         world.hold(super::$file::$clause(&world)).await;
                     }
                 }

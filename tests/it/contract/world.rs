@@ -10,7 +10,7 @@ use bollard::query_parameters::{InspectContainerOptions, RemoveImageOptions};
 use futures_util::FutureExt;
 use hearth::engine::fake::{Behaviour, Fake, FakeImage, Place, Run};
 use hearth::engine::{
-    ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, PullRequest, Removal,
+    ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, PullRequest, Removal, StoreKind,
 };
 use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpec, NetworkUse, VolumeSpec};
 use hearth::settings::Limits;
@@ -48,6 +48,7 @@ pub(super) struct World<E> {
     /// The registry's address.
     pub(super) registry: String,
     run: String,
+    log_driver: &'static str,
     backstage: Backstage,
 }
 
@@ -73,23 +74,47 @@ pub(super) fn fake() -> World<Fake> {
     fake.publish(&format!("{registry}/job/multi:1"), multi);
     let only = FakeImage::new("foreign-only").index_of(&["linux/arm64"]);
     fake.publish(&format!("{registry}/job/foreign-only:1"), only);
-    World { engine: fake.clone(), registry, run: run(), backstage: Backstage::Fake(fake) }
+    World {
+        engine: fake.clone(),
+        registry,
+        run: run(),
+        log_driver: "local",
+        backstage: Backstage::Fake(fake),
+    }
 }
 
 /// Makes a world on the real engine; `None`, after saying so, if it is missing.
 pub(super) async fn real() -> Option<World<Docker>> {
     let parts = Parts::find()?;
-    let docker = parts.docker();
-    if let Err(error) = docker.version().await {
-        support::skip(&error.to_string());
+    world_at(parts.endpoint, parts.registry).await
+}
+
+/// Makes a world on Podman; `None`, after saying so, if it is missing.
+pub(super) async fn podman() -> Option<World<Docker>> {
+    let parts = Parts::find()?;
+    let Ok(endpoint) = std::env::var("HEARTH_TEST_PODMAN") else {
+        support::skip("HEARTH_TEST_PODMAN names no Podman");
         return None;
-    }
-    let raw = match parts.endpoint.strip_prefix("unix://") {
+    };
+    world_at(endpoint, parts.registry).await
+}
+
+async fn world_at(endpoint: String, registry: String) -> Option<World<Docker>> {
+    let docker = Docker::new(&endpoint, Duration::from_secs(60), None).expect("the endpoint is one");
+    let version = match docker.version().await {
+        Ok(version) => version,
+        Err(error) => {
+            support::skip(&error.to_string());
+            return None;
+        }
+    };
+    let raw = match endpoint.strip_prefix("unix://") {
         Some(path) => bollard::Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION),
-        None => bollard::Docker::connect_with_http(&parts.endpoint, 60, bollard::API_DEFAULT_VERSION),
+        None => bollard::Docker::connect_with_http(&endpoint, 60, bollard::API_DEFAULT_VERSION),
     };
     let raw = raw.expect("the endpoint is one");
-    Some(World { engine: docker, registry: parts.registry, run: run(), backstage: Backstage::Real(raw) })
+    let log_driver = if version.name.starts_with("Podman") { "k8s-file" } else { "local" };
+    Some(World { engine: docker, registry, run: run(), log_driver, backstage: Backstage::Real(raw) })
 }
 
 impl<E: Engine> World<E> {
@@ -116,7 +141,12 @@ impl<E: Engine> World<E> {
             note(&network, self.engine.remove_network(&network).await);
         }
         for volume in self.engine.volumes_labelled(LABEL, &self.run).await.unwrap_or_default() {
-            note(&volume, self.engine.remove_volume(&volume).await);
+            // Podman lets go of it a moment after its container.
+            let free = async || {
+                let result = self.engine.remove_volume(&volume).await;
+                (result != Ok(Removal::InUse)).then_some(result)
+            };
+            note(&volume, self.until(free).await);
         }
         left
     }
@@ -285,7 +315,7 @@ impl<E: Engine> World<E> {
             devices: Vec::new(),
             device_cgroup_rules: Vec::new(),
             group_add: Vec::new(),
-            log: LogSpec { driver: "local".to_owned(), options: BTreeMap::new() },
+            log: LogSpec { driver: self.log_driver.to_owned(), options: BTreeMap::new() },
             labels: self.labels(),
         }
     }
@@ -360,6 +390,11 @@ pub(super) fn pull(reference: &str) -> PullRequest {
 /// Makes a mount of a volume.
 pub(super) fn mount(volume: &str, target: &str) -> MountSpec {
     MountSpec { source: volume.to_owned(), target: target.to_owned(), options: String::new() }
+}
+
+/// Tells whether the engine is Podman, which some clauses know to be otherwise.
+pub(super) async fn on_podman<E: Engine>(world: &World<E>) -> bool {
+    world.engine.info().await.unwrap().store == StoreKind::Podman
 }
 
 /// Returns what was made.

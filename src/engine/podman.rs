@@ -1,0 +1,108 @@
+//! Where Podman's Docker API answers otherwise than Docker's, read back into Docker's words.
+//!
+//! Seen on Podman 4.3. It knows few statuses: what Docker answers with 404 or 409, it answers with 500 and words. What
+//! cannot be mended here, and what of it matters to jobs:
+//!
+//! - A network is in use by every container that has it, also by one that is fresh or stopped.
+//! - The stream of an exec ends with its process; what that left in the background is not heard.
+//! - HEALTHCHECKs of images are not told, and run by systemd's timers alone.
+//! - Pulls tell neither digest nor unpacking, and sizes only of layers that take a second or more.
+//! - An image is listed by all its digests in all repositories where it has a name, given by hand or not.
+//! - The registry cannot be asked through it for an image's platforms.
+//! - Logs have whole seconds, and join a line that was not ended with the next or the last one.
+//! - With cgroups of version 1, a lack of memory is not told.
+//! - `init` needs the package catatonit.
+
+use bollard::errors::Error;
+use serde::de::DeserializeOwned;
+
+use super::error::EngineError;
+
+/// Turns words into the kind of error that Docker has for them.
+pub(super) fn error(error: EngineError) -> EngineError {
+    let EngineError::Refused { call, status, message } = error else { return error };
+    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    if status == 0 && has(&["manifest unknown", "name unknown"]) {
+        // It begins its answer to a pull before it asks the registry.
+        return EngineError::NotFound { message };
+    }
+    let conflict = status == 500
+        && (has(&["name is already in use", "network already exists", "network is being used"])
+            || has(&[
+                "can only create exec sessions on running",
+                "can only kill running",
+                "volume is being used",
+            ]));
+    if conflict { EngineError::Conflict { message } } else { EngineError::Refused { call, status, message } }
+}
+
+/// Tells whether an answer could not be read for the word that Podman has for a container that ended a moment ago.
+pub(super) fn said_stopped(error: &Error) -> bool {
+    matches!(error, Error::JsonDataError { message, .. } if message.contains("`stopped`"))
+}
+
+/// Reads such an answer with the word that Docker has for it.
+pub(super) fn read_stopped<T: DeserializeOwned>(text: &str) -> Option<T> {
+    let text = text.replace("\"Status\":\"stopped\"", "\"Status\":\"exited\"");
+    serde_json::from_str(&text.replace("\"State\":\"stopped\"", "\"State\":\"exited\"")).ok()
+}
+
+/// Returns the path and query that list all containers with a label.
+pub(super) fn list_path(label: &str, value: &str) -> String {
+    let filters = serde_json::json!({ "label": [format!("{label}={value}")] }).to_string();
+    let filters: String = filters.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("/containers/json?all=true&filters={filters}")
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{
+        ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
+    };
+
+    use super::{EngineError, error, list_path, read_stopped};
+
+    fn refused(status: u16, words: &str) -> EngineError {
+        EngineError::Refused { call: "x".to_owned(), status, message: words.to_owned() }
+    }
+
+    #[test]
+    fn words_are_read() {
+        for words in [
+            "container create: creating container storage: the container name \"a\" is already in use by 9e57. You have to remove that container to be able to reuse that name: that name is already in use",
+            "network name a already used: network already exists",
+            "\"a\" has associated containers with it. Use -f to forcibly delete containers and pods: network is being used",
+            "can only create exec sessions on running containers: container state improper",
+            "can only kill running containers. 1957 is in state created: container state improper",
+        ] {
+            assert!(matches!(error(refused(500, words)), EngineError::Conflict { .. }), "{words}");
+        }
+        let unknown =
+            "reading manifest nope in 127.0.0.1:5501/job/busybox: manifest unknown: manifest unknown";
+        assert!(matches!(error(refused(0, unknown)), EngineError::NotFound { .. }));
+        for other in [refused(500, "no space left on device"), refused(0, "connection reset by peer")] {
+            assert_eq!(error(other.clone()), other);
+        }
+    }
+
+    #[test]
+    fn a_label_is_asked_for_in_a_query() {
+        let path = list_path("a", "b");
+        assert_eq!(
+            path,
+            "/containers/json?all=true&filters=%7B%22%6C%61%62%65%6C%22%3A%5B%22%61%3D%62%22%5D%7D"
+        );
+    }
+
+    #[test]
+    fn a_container_that_just_ended_is_read() {
+        let text = r#"{"Id":"7","State":{"Status":"stopped","Running":false,"ExitCode":3}}"#;
+        let found: ContainerInspectResponse = read_stopped(text).unwrap();
+        let state = found.state.unwrap();
+        assert_eq!((state.status, state.exit_code), (Some(ContainerStateStatusEnum::EXITED), Some(3)));
+        let text = r#"[{"Id":"7","State":"stopped","Status":""},{"Id":"8","State":"running"}]"#;
+        let found: Vec<ContainerSummary> = read_stopped(text).unwrap();
+        assert_eq!(found[0].state, Some(ContainerSummaryStateEnum::EXITED));
+        assert_eq!(found[1].state, Some(ContainerSummaryStateEnum::RUNNING));
+    }
+}
