@@ -13,6 +13,19 @@ for name in open private; do
     fi
 done
 
+pid=$(cat "$parts/podman/pid" 2>/dev/null) || pid=''
+if [ -n "$pid" ]; then
+    socket=$parts/podman/podman.sock
+    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "$socket"; then
+        say "stopping Podman"
+        # shellcheck disable=SC2046 # a list of IDs
+        docker -H "unix://$socket" rm -f $(docker -H "unix://$socket" ps -aq) >/dev/null 2>&1 || true
+        kill "$pid"
+    fi
+    # Its store is a mount of its own.
+    umount "$parts/podman/root/overlay" 2>/dev/null || true
+fi
+
 if engine_answers; then
     docker images --format '{{.Repository}}:{{.Tag}}' |
         grep -e "^$open_registry/" -e "^$private_registry/" |

@@ -36,6 +36,9 @@ list_missing() {
     have docker-registry || want docker-registry
     have htpasswd || want apache2-utils
     have nginx || want nginx-light
+    # A second engine, and the init that its containers need.
+    have podman || want podman
+    have catatonit || want catatonit
     have git || want git
     # The images are made of a busybox that needs no libraries.
     installed busybox-static || want busybox-static

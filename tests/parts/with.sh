@@ -16,6 +16,10 @@ export HEARTH_TEST_USER="$user"
 export HEARTH_TEST_PASSWORD="$password"
 HEARTH_TEST_BUSYBOX=$(command -v busybox)
 export HEARTH_TEST_BUSYBOX
+podman=$("$here/podman.sh")
+if [ -n "$podman" ]; then
+    export HEARTH_TEST_PODMAN="$podman"
+fi
 say "running: $*"
 cd "$project"
 exec "$@"
