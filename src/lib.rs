@@ -16,6 +16,7 @@ pub mod operator;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod registry;
 pub mod runner;
 pub mod secret;
 pub mod settings;
