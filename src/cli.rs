@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fetch::flight::Departure;
 use crate::fetch::operator_dir;
 use crate::host::{self, Host};
 use crate::job::{StageEnv, Step};
@@ -17,7 +19,7 @@ use crate::outcome::{Failure, Fault};
 use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
-use crate::stage::{Begun, cleanup, config, prepare, run};
+use crate::stage::{Around, Begun, around, cleanup, config, leases, prepare, run};
 
 /// How long the reader of the job log may take for the last lines of a stage that is over.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -158,18 +160,31 @@ async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
     let log = job_log();
     let told = env.clone();
     let mut stop = stop_on_signals();
+    let (leave, departure) = Departure::new();
     let work = async {
         let begun = Begun::new(env, load(host, args)?)?;
         let engine = begun.engine(docker_host(host))?;
-        let setting = begun.settings.pull.docker_config_dir.as_deref();
+        let settings = &begun.settings;
         let config = host.var("DOCKER_CONFIG").map(Path::new);
-        let operator = operator_dir(setting, config, host.var("HOME").map(Path::new));
-        prepare::run(&begun, &engine, operator.as_deref(), &log).await
+        let home = host.var("HOME").map(Path::new);
+        let around = Around {
+            operator_dir: operator_dir(settings.pull.docker_config_dir.as_deref(), config, home),
+            registries: around::registries(host, settings),
+            store: around::open_store(host, settings, &log),
+            departure,
+        };
+        prepare::run(&begun, &engine, around, &log).await
     };
-    let result = tokio::select! {
-        result = work => result,
-        // Exit 0 would count as success, exit 1 would turn a cancelled job into a failed one.
-        () = stop.requested() => Err(Failure::system("prepare was stopped by the runner")),
+    let result = {
+        let mut work = pin!(work);
+        tokio::select! {
+            result = &mut work => result,
+            () = stop.requested() => {
+                leave.wish(async { drop(work.await) }).await;
+                // Exit 0 would count as success, exit 1 would turn a cancelled job into a failed one.
+                Err(Failure::system("prepare was stopped by the runner"))
+            }
+        }
     };
     exit_code(&told, log, result)
 }
@@ -196,7 +211,10 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
     let work = async {
         let begun = Begun::new(env, load(host, args)?)?;
         let engine = begun.engine(docker_host(host))?;
-        cleanup::run(&begun, &engine).await
+        let store = around::open_store(host, &begun.settings, &log);
+        let result = cleanup::run(&begun, &engine).await;
+        leases::drop_all(&store, &begun);
+        result
     };
     let result = tokio::select! {
         result = work => result,

@@ -2,7 +2,8 @@
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
 //! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`],
-//! [`store`], [`host`]); shells join them ([`stage`], [`runner`], [`operator`]). ARCHITECTURE.md tells the whole.
+//! [`store`], [`registry`], [`host`]); shells join them ([`fetch`], [`stage`], [`runner`], [`operator`]). ARCHITECTURE.md
+//! tells the whole.
 
 pub mod cli;
 pub mod engine;

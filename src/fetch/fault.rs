@@ -1,8 +1,15 @@
 //! Why a pull failed, read from the engine's words, and whose fault that is.
 
+use std::time::Duration;
+
 use crate::engine::EngineError;
+use crate::image::decide::Refusal;
 use crate::outcome::{Failure, Fault};
 use crate::plan::ImageWish;
+use crate::store::PullOutcome;
+
+/// How long a registry is left alone that refused a pull for its number and did not say how long.
+const USUAL_WAIT: Duration = Duration::from_secs(60);
 
 /// Why an image is not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +22,19 @@ pub enum PullFault {
     NoSuchPlatform,
     /// The engine's disk is full.
     NoSpace(String),
-    /// Policy `never`, and it is not on this host.
-    NotHere,
-    /// Policy `never`, and what is on this host is of another platform.
-    OtherPlatformHere,
+    /// The rules refuse it, before anything was pulled.
+    Refused(Refusal),
+    /// The registry has had enough of this account for now.
+    Limited {
+        /// How long it is to be left alone.
+        lasts: Duration,
+        /// Its words.
+        words: String,
+    },
+    /// What came is not what its digest says.
+    WrongContent(String),
+    /// The runner wished that this process ends.
+    Stopped,
     /// The link, the registry or the engine's way to it failed: another try may help.
     Transient(String),
     /// The engine itself failed.
@@ -56,7 +72,14 @@ impl PullFault {
         ]) {
             Self::NoSuchPlatform
         } else if has(&["toomanyrequests", "too many requests"]) {
-            Self::Transient(words)
+            Self::Limited { lasts: USUAL_WAIT, words }
+        } else if has(&[
+            "verification failed",
+            "digest did not match",
+            "does not match digest",
+            "unexpected commit digest",
+        ]) {
+            Self::WrongContent(words)
         } else if has(&[
             "unauthorized",
             "denied",
@@ -78,27 +101,61 @@ impl PullFault {
         }
     }
 
-    /// Returns whether neither a retry nor another policy may be tried.
+    /// Makes the fault of a registry that has had enough of an account.
+    pub fn limited(lasts: Duration, words: String) -> Self {
+        Self::Limited { lasts, words }
+    }
+
+    /// Returns whether no other policy may be tried.
     pub fn is_final(&self) -> bool {
         match self {
+            Self::Refused(refusal) => refusal.is_final(),
             Self::NotFound(_)
             | Self::Denied(_)
             | Self::NoSuchPlatform
             | Self::NoSpace(_)
+            | Self::Stopped
             | Self::Engine(_) => true,
-            Self::NotHere | Self::OtherPlatformHere | Self::Transient(_) => false,
+            Self::Limited { .. } | Self::WrongContent(_) | Self::Transient(_) => false,
+        }
+    }
+
+    /// Returns whether the same may work in a moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Transient(_) | Self::WrongContent(_))
+    }
+
+    /// Returns whether no other source can help.
+    pub fn ends_all_sources(&self) -> bool {
+        matches!(self, Self::NoSpace(_) | Self::Engine(_) | Self::Stopped)
+    }
+
+    /// Returns how the store puts it.
+    pub fn outcome(&self) -> PullOutcome {
+        match self {
+            Self::NotFound(_) | Self::NoSuchPlatform => PullOutcome::NotFound,
+            Self::Denied(_) => PullOutcome::Denied,
+            Self::Limited { .. } => PullOutcome::Limited,
+            Self::WrongContent(_) => PullOutcome::WrongContent,
+            Self::Transient(_) => PullOutcome::Cut,
+            Self::NoSpace(_) | Self::Refused(_) | Self::Stopped | Self::Engine(_) => PullOutcome::Failed,
         }
     }
 
     /// Returns the reason in words.
     pub fn words(&self) -> String {
         match self {
-            Self::NotFound(words) | Self::Denied(words) | Self::NoSpace(words) | Self::Transient(words) => {
-                words.clone()
+            Self::NotFound(words)
+            | Self::Denied(words)
+            | Self::NoSpace(words)
+            | Self::WrongContent(words)
+            | Self::Transient(words) => words.clone(),
+            Self::Limited { lasts, words } => {
+                format!("{words} (the registry is left alone for {} s)", lasts.as_secs())
             }
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Stopped => "stopped by the runner".to_owned(),
             Self::NoSuchPlatform => "it has no variant for this platform".to_owned(),
-            Self::NotHere => "it is not on this host".to_owned(),
-            Self::OtherPlatformHere => "only a variant for another platform is on this host".to_owned(),
             Self::Engine(error) => error.to_string(),
         }
     }
@@ -119,8 +176,21 @@ impl PullFault {
                 "the job needs credentials for it: the variable DOCKER_AUTH_CONFIG, or access of this project's job token to the registry",
             ),
             Self::NoSuchPlatform => theirs(format!("{name} has no variant for this platform")),
-            Self::NotHere | Self::OtherPlatformHere => theirs(format!("{name} cannot be used: {}", self.words()))
-                .hint("its pull policy allows no pull; pull_policy: if-not-present fetches it where this host allows that"),
+            Self::Refused(refusal) => {
+                let message = format!("{name} {refusal}");
+                let failure = match refusal.fault() {
+                    Fault::Job => theirs(message),
+                    Fault::System => Failure::system(message),
+                };
+                refusal.hints().into_iter().fold(failure, Failure::hint)
+            }
+            Self::Limited { .. } => Failure::system(format!("{name} could not be pulled: {}", self.words()))
+                .hint("credentials of one's own raise the limit; a mirror spares it: see [pull.mirrors]"),
+            Self::WrongContent(words) => {
+                Failure::system(format!("{name} could not be pulled, what came is not what was asked for: {words}"))
+                    .hint("a proxy or a mirror on the way may be broken")
+            }
+            Self::Stopped => Failure::system("prepare was stopped by the runner"),
             Self::NoSpace(words) => Failure::system(format!("{name} does not fit on the engine's disk: {words}"))
                 .hint("see docker system df; docker image prune removes images that no tag names"),
             Self::Transient(words) => Failure::system(format!("{name} could not be pulled: {words}"))
@@ -152,7 +222,14 @@ mod tests {
             "Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused"
         ));
         assert!(transient("received unexpected HTTP status: 503 Service Unavailable"));
-        assert!(transient("toomanyrequests: You have reached your pull rate limit"));
+        assert!(matches!(
+            of("toomanyrequests: You have reached your pull rate limit"),
+            PullFault::Limited { .. }
+        ));
+        assert!(matches!(
+            of("manifest verification failed for digest sha256:00"),
+            PullFault::WrongContent(_)
+        ));
         assert!(transient("dial tcp: lookup nowhere.example: no such host"));
         assert!(transient("unexpected EOF"));
         assert_eq!(
@@ -170,6 +247,6 @@ mod tests {
         assert!(PullFault::Denied(String::new()).is_final());
         assert!(PullFault::NotFound(String::new()).is_final());
         assert!(!PullFault::Transient(String::new()).is_final());
-        assert!(!PullFault::NotHere.is_final());
+        assert!(!PullFault::Refused(crate::image::decide::Refusal::NotHere).is_final());
     }
 }

@@ -9,10 +9,12 @@
 //! cancelled) therefore says so, and stays for a moment until a waiter has attached a pull of its own: the engine joins
 //! the two, and nothing is lost.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -28,19 +30,61 @@ const MAX_STATE: u64 = 400;
 
 /// The wish that this process leaves what it shares with others.
 #[derive(Clone)]
-pub struct Departure(watch::Receiver<bool>);
+pub struct Departure {
+    wished: watch::Receiver<bool>,
+    pulls: Rc<Cell<u32>>,
+}
+
+/// Expresses the wish, and sees when nothing is shared any more.
+pub struct Leave {
+    wish: watch::Sender<bool>,
+    pulls: Rc<Cell<u32>>,
+}
+
+/// That a pull is under way which others may wait for.
+pub struct Held(Rc<Cell<u32>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
 
 impl Departure {
     /// Makes the wish, and the way to express it.
-    pub fn new() -> (watch::Sender<bool>, Self) {
-        let (sender, receiver) = watch::channel(false);
-        (sender, Self(receiver))
+    pub fn new() -> (Leave, Self) {
+        let (wish, wished) = watch::channel(false);
+        let pulls = Rc::new(Cell::new(0));
+        (Leave { wish, pulls: Rc::clone(&pulls) }, Self { wished, pulls })
     }
 
     /// Waits until it is wished for; for ever where nobody can wish any more.
     pub async fn wished(&mut self) {
-        if self.0.wait_for(|wished| *wished).await.is_err() {
+        if self.wished.wait_for(|wished| *wished).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Holds the departure up while a pull is handed over.
+    pub fn hold(&self) -> Held {
+        self.pulls.set(self.pulls.get() + 1);
+        Held(Rc::clone(&self.pulls))
+    }
+}
+
+impl Leave {
+    /// Wishes it, and goes on with `work` for as long as it has pulls to hand over, bounded.
+    pub async fn wish(&self, work: impl Future<Output = ()>) {
+        let _ = self.wish.send(true);
+        let handed_over = async {
+            let began = Instant::now();
+            while self.pulls.get() > 0 && began.elapsed() < HANDOVER + LOOK {
+                sleep(LOOK / 4).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = handed_over => {}
         }
     }
 }
@@ -92,7 +136,7 @@ impl Airport {
         let hash: String =
             Sha256::digest(what.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let directory = self.directory.as_ref()?.join(hash);
-        let meeting = Meeting { directory, mode: self.mode, lead: None, wait: None };
+        let meeting = Meeting { directory, mode: self.mode, lead: None, wait: None, inherits: false };
         meeting.make_directory().ok()?;
         Some(meeting)
     }
@@ -130,6 +174,7 @@ pub struct Meeting {
     mode: u32,
     lead: Option<File>,
     wait: Option<File>,
+    inherits: bool,
 }
 
 /// What there is to do for who looked.
@@ -164,7 +209,8 @@ impl Meeting {
 
     /// Looks once. `patience` is how long a leader may give no sign of life.
     pub fn turn(&mut self, patience: Duration) -> io::Result<Turn> {
-        if self.try_lead()? {
+        // Between a leader and its heir the place is not free.
+        if !self.has_heir() && self.try_lead()? {
             return Ok(Turn::Lead);
         }
         if self.wait.is_none() {
@@ -215,6 +261,13 @@ impl Meeting {
         Ok(false)
     }
 
+    /// As [`Meeting::say`], for who inherited: it becomes the leader as soon as the one before is gone.
+    pub fn lead_and_say(&mut self, state: &State) {
+        if matches!(self.try_lead(), Ok(true)) {
+            self.say(state);
+        }
+    }
+
     /// Writes down what the leader is doing: a sign of life.
     pub fn say(&mut self, state: &State) {
         if let Some(file) = &mut self.lead {
@@ -224,10 +277,18 @@ impl Meeting {
     }
 
     /// Becomes the heir of a leader that has to go; `false`: another waiter is.
-    pub fn try_inherit(&self) -> Option<Heir> {
+    pub fn try_inherit(&mut self) -> Option<Heir> {
         let lock = open(&self.path("heir"), self.mode).ok()?;
         lock.try_lock().ok()?;
+        self.inherits = true;
         Some(Heir { lead: self.path("lead"), _lock: lock })
+    }
+
+    /// Tells whether another process is the heir.
+    fn has_heir(&self) -> bool {
+        !self.inherits
+            && File::open(self.path("heir"))
+                .is_ok_and(|heir| matches!(heir.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     fn is_waited_for(&self) -> bool {

@@ -9,16 +9,39 @@ use tokio::process::Command;
 
 use crate::engine::RegistryLogin;
 use crate::host::read_bounded;
-use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential};
+use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential, Source};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
 
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
+/// A login, and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// What the registry is shown.
+    pub credentials: Credentials,
+    source: Source,
+}
+
+impl Login {
+    /// Says in the job log whose login is used for an image.
+    pub fn tell(&self, image: &ImageRef, log: &JobLog) {
+        log.line(format!("Authenticating with credentials from {} for {}", self.source, image.familiar()));
+    }
+
+    /// Returns it as the engine takes it.
+    pub fn for_engine(&self) -> RegistryLogin {
+        let Credentials { server, username, password, identity_token } = self.credentials.clone();
+        RegistryLogin { username, password, identity_token: identity_token.unwrap_or_default(), server }
+    }
+}
+
 /// The logins of one job, in the docker executor's order.
 pub struct Logins {
     book: AuthBook,
+    /// The operator's own: the only ones that mirrors are shown.
+    operators: AuthBook,
 }
 
 impl Logins {
@@ -42,33 +65,38 @@ impl Logins {
         for warning in warnings {
             log.warn(format!("WARNING: {warning}"));
         }
-        Self { book }
+        let (operators, _) =
+            AuthBook::read(AuthSources { operator_config: operator.as_deref(), ..AuthSources::default() });
+        Self { book, operators }
     }
 
     /// Finds the login for an image; `None`: the registry is asked anonymously.
-    pub async fn find(&self, image: &ImageRef, log: &JobLog) -> Option<RegistryLogin> {
-        for lookup in self.book.lookup(image) {
-            let (credentials, source) = match lookup {
-                Lookup::Found { credentials, source } => (credentials, source),
-                Lookup::Helper { program, server, source } => match ask(&program, &server).await {
-                    Ok(Some(credentials)) => (credentials, source),
-                    Ok(None) => continue,
-                    Err(reason) => {
-                        log.warn(format!("WARNING: {program} gave no login for {server}: {reason}"));
-                        continue;
-                    }
-                },
-            };
-            log.line(format!("Authenticating with credentials from {source} for {}", image.familiar()));
-            return Some(RegistryLogin {
-                username: credentials.username,
-                password: credentials.password,
-                identity_token: credentials.identity_token.unwrap_or_default(),
-                server: credentials.server,
-            });
-        }
-        None
+    pub async fn find(&self, image: &ImageRef, log: &JobLog) -> Option<Login> {
+        find(&self.book, image, log).await
     }
+
+    /// Finds the operator's login for a mirror.
+    pub async fn operators(&self, mirror: &ImageRef, log: &JobLog) -> Option<Login> {
+        find(&self.operators, mirror, log).await
+    }
+}
+
+async fn find(book: &AuthBook, image: &ImageRef, log: &JobLog) -> Option<Login> {
+    for lookup in book.lookup(image) {
+        let (credentials, source) = match lookup {
+            Lookup::Found { credentials, source } => (credentials, source),
+            Lookup::Helper { program, server, source } => match ask(&program, &server).await {
+                Ok(Some(credentials)) => (credentials, source),
+                Ok(None) => continue,
+                Err(reason) => {
+                    log.warn(format!("WARNING: {program} gave no login for {server}: {reason}"));
+                    continue;
+                }
+            },
+        };
+        return Some(Login { credentials, source });
+    }
+    None
 }
 
 /// Chooses the directory of the operator's `config.json`: the setting's, else DOCKER_CONFIG, else `~/.docker`.

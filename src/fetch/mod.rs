@@ -1,29 +1,48 @@
 //! The one way in: how an image that a job may have comes to be on this host.
 //!
-//! A shell: it joins the rules of [`crate::image`] with the engine's pulls. Policies are tried in order; only a transient
-//! failure goes on to the next one, never an answer such as "denied" or "not found", so that no list of policies opens
-//! what the registry keeps closed.
+//! A shell: it joins the rules of [`crate::image::decide`] with the registries' answers, the store's facts and the engine's
+//! pulls. Policies are tried in order; only what may pass goes on to the next one, never an answer such as "denied" or "not
+//! found", so that no list of policies opens what the registry keeps closed.
 
+mod bring;
+mod desk;
+mod facts;
+#[cfg(feature = "fake-engine")]
+mod fake;
 mod fault;
 pub mod flight;
+mod inquiry;
 mod login;
 mod pull;
+mod registries;
 
-use crate::engine::{Engine, PullRequest};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::{Engine, Tagging};
+use crate::image::decide::{Pull, Use, WhyUse};
 use crate::image::{Fit, ImageFacts, Platform, ResolvedImage};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
+use crate::store;
 
+pub use desk::Desk;
 pub use fault::PullFault;
-pub use login::{Logins, operator_dir};
+pub use login::{Login, Logins, operator_dir};
+pub use registries::{Online, Registries};
+
+use inquiry::{Decided, Inquiry, reason};
 
 /// Brings images to this host for one job.
-pub struct Fetcher<'a, E> {
+pub struct Fetcher<'a, E, R> {
     /// The engine.
     pub engine: &'a E,
+    /// Facts and registries.
+    pub desk: &'a Desk<R>,
     /// The job.
     pub job: &'a JobSpec,
     /// The settings.
@@ -36,15 +55,47 @@ pub struct Fetcher<'a, E> {
     pub log: &'a JobLog,
 }
 
-impl<E: Engine> Fetcher<'_, E> {
-    /// Makes sure that an image is on this host, by the wish's policies.
-    pub async fn resolve(&self, wish: &ImageWish) -> Result<ResolvedImage, Failure> {
+/// An image that a job gets, and what it took.
+struct Got {
+    facts: ImageFacts,
+    /// The digest that it is known by; `None`: it came from no registry.
+    digest: Option<String>,
+    /// Why it was used as it is; `None`: it was pulled.
+    why: Option<WhyUse>,
+    download: Option<Duration>,
+    extract: Option<Duration>,
+}
+
+/// An image settled, and what that took.
+pub struct Settled {
+    /// The image.
+    pub image: ResolvedImage,
+    /// The digest that it is known by in its registry; `None`: it came from none.
+    pub digest: Option<String>,
+    /// Whether it was here.
+    pub warm: bool,
+    /// From the first look to the last.
+    pub took: Duration,
+    /// The time that layers were downloaded.
+    pub download: Option<Duration>,
+    /// The time that layers were unpacked.
+    pub extract: Option<Duration>,
+}
+
+impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
+    /// Makes sure that an image is on this host and that this job may have it, by the wish's policies.
+    pub async fn resolve(&self, wish: &ImageWish) -> Result<Settled, Failure> {
+        let began = Instant::now();
         let name = wish.reference.familiar();
+        let mut inquiry = match self.inquire(wish).await {
+            Ok(inquiry) => inquiry,
+            Err(fault) => return Err(fault.failure(wish)),
+        };
         let mut last = None;
         for policy in &wish.policies {
-            match self.by_policy(wish, *policy).await {
-                Ok(facts) => return self.settle(wish, facts, *policy).await,
-                Err(fault) if fault.is_final() => return Err(self.failure(wish, fault).await),
+            match self.by_policy(&mut inquiry, *policy).await {
+                Ok(got) => return self.settle(wish, got, *policy, began),
+                Err(fault) if fault.is_final() => return Err(self.failure(&inquiry, fault).await),
                 Err(fault) => {
                     self.log.warn(format!(
                         "WARNING: {} {name}, pull policy {policy}: {}",
@@ -55,65 +106,87 @@ impl<E: Engine> Fetcher<'_, E> {
                 }
             }
         }
-        let fault = last.unwrap_or(PullFault::NotHere);
-        Err(self.failure(wish, fault).await)
+        let fault = last.unwrap_or_else(|| PullFault::Transient("no pull policy is left".to_owned()));
+        Err(self.failure(&inquiry, fault).await)
     }
 
-    async fn by_policy(&self, wish: &ImageWish, policy: PullPolicy) -> Result<ImageFacts, PullFault> {
-        let pulls = wish.reference.id().is_none();
-        if policy == PullPolicy::Always && pulls {
-            return self.pull(wish).await;
-        }
-        let local = self.engine.image(&wish.reference.normalized()).await.map_err(PullFault::Engine)?;
-        match local {
-            Some(facts) if fits(wish, &facts, self.native) || !pulls => Ok(facts),
-            Some(_) if policy == PullPolicy::Never => Err(PullFault::OtherPlatformHere),
-            _ if policy == PullPolicy::Never || !pulls => Err(PullFault::NotHere),
-            _ => self.pull(wish).await,
+    async fn by_policy(&self, inquiry: &mut Inquiry<'_>, policy: PullPolicy) -> Result<Got, PullFault> {
+        match self.decide(inquiry, policy).await? {
+            Decided::Use(found) => self.use_it(inquiry, *found).await,
+            Decided::Pull(wanted) => self.pull(inquiry, *wanted).await,
         }
     }
 
-    async fn pull(&self, wish: &ImageWish) -> Result<ImageFacts, PullFault> {
-        self.log.line(format!("Pulling {} {} ...", wish.purpose, wish.reference.familiar()));
-        let request = self.request(wish).await;
-        pull::with_retries(self, &request).await?;
-        match self.engine.image(&wish.reference.normalized()).await.map_err(PullFault::Engine)? {
-            Some(facts) => Ok(facts),
-            None => Err(PullFault::Transient("the image went again right after the pull".to_owned())),
+    async fn use_it(&self, inquiry: &Inquiry<'_>, found: Use) -> Result<Got, PullFault> {
+        let Use { why, facts, digest, retag, .. } = found;
+        if let WhyUse::Offline { words, .. } = &why {
+            self.log.warn(format!(
+                "WARNING: {} {} {words}: the copy on this host is used, which may be out of date",
+                inquiry.wish.purpose,
+                inquiry.wish.reference.familiar()
+            ));
         }
+        if retag {
+            let tagged = self.engine.tag(&facts.id, &inquiry.wish.reference.normalized()).await;
+            if tagged.map_err(PullFault::Engine)? == Tagging::ImageMissing {
+                return Err(PullFault::Transient("the image went while it was looked at".to_owned()));
+            }
+        }
+        Ok(Got { facts, digest, why: Some(why), download: None, extract: None })
     }
 
-    async fn request(&self, wish: &ImageWish) -> PullRequest {
-        let platform = match &wish.platform {
-            Some(platform) if platform.runs_on(self.native) != Fit::Native => platform.to_string(),
-            _ => String::new(),
-        };
-        let login = self.logins.find(&wish.reference, self.log).await;
-        PullRequest { reference: wish.reference.normalized(), platform, login }
+    async fn pull(&self, inquiry: &Inquiry<'_>, wanted: Pull) -> Result<Got, PullFault> {
+        let brought = self.bring(inquiry, &wanted).await?;
+        let digest = Some(wanted.digest);
+        let (download, extract) = (brought.download, brought.extract);
+        Ok(Got { facts: brought.facts, digest, why: None, download, extract })
     }
 
-    async fn settle(
+    fn settle(
         &self,
         wish: &ImageWish,
-        facts: ImageFacts,
+        got: Got,
         policy: PullPolicy,
-    ) -> Result<ResolvedImage, Failure> {
+        began: Instant,
+    ) -> Result<Settled, Failure> {
+        let Got { facts, digest, why, download, extract } = got;
         let (platform, warning) = check_platform(wish, &facts, &self.settings.job, self.native)?;
         if let Some(warning) = warning {
             self.log.warn(warning);
         }
         let name = wish.reference.familiar().to_owned();
         let pinned = facts.pinned(&wish.reference, !platform.is_empty());
-        let digest = pinned.rsplit('@').next().unwrap_or_default();
-        self.log.line(format!("Using {} {name} ({digest}), pull policy {policy}", wish.purpose));
-        Ok(ResolvedImage { name, pinned, platform, facts })
+        let known = digest.as_deref().unwrap_or(&facts.id);
+        let reason = why.as_ref().map_or_else(|| "pulled".to_owned(), reason);
+        self.log.line(format!("Using {} {name} ({known}), pull policy {policy}: {reason}", wish.purpose));
+        let took = began.elapsed();
+        let content = digest.clone().map(|digest| store::ContentKey { digest, platform: facts.platform() });
+        self.desk.learn(|batch| {
+            batch.uses.push(store::Use {
+                reference: wish.reference.clone(),
+                project: Some(self.job.project_key()),
+                source: self.job.pipeline_source.clone(),
+                content,
+                waited: took,
+            });
+        });
+        let image = ResolvedImage { name, pinned, platform, facts };
+        Ok(Settled { image, digest, warm: why.is_some(), took, download, extract })
     }
 
-    async fn failure(&self, wish: &ImageWish, fault: PullFault) -> Failure {
+    async fn failure(&self, inquiry: &Inquiry<'_>, fault: PullFault) -> Failure {
+        let wish = inquiry.wish;
         if fault == PullFault::NoSuchPlatform {
-            let request = self.request(wish).await;
+            let request = crate::engine::PullRequest {
+                reference: wish.reference.normalized(),
+                platform: String::new(),
+                login: inquiry.login.as_ref().map(Login::for_engine),
+            };
             let has = self.engine.platforms(&request).await.unwrap_or_default();
             return wrong_platform(wish, wish.platform.as_ref().unwrap_or(self.native), &has);
+        }
+        if let PullFault::Refused(crate::image::decide::Refusal::OtherPlatform { has }) = &fault {
+            return wrong_platform(wish, wish.platform.as_ref().unwrap_or(self.native), has);
         }
         fault.failure(wish)
     }

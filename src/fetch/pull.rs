@@ -1,80 +1,118 @@
-//! One pull: progress in the job log, a stalled link given up, transient errors retried.
+//! One pull through the engine: progress for the job log and for those who wait for it, and an end to what stands still.
 
 use std::cell::RefCell;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Fetcher;
 use super::fault::PullFault;
-use crate::engine::{Engine, PullMeter, PullRequest};
+use super::flight::{Departure, Heir, Meeting, State};
+use crate::engine::{Engine, PullMeter, PullRequest, PullTotals};
+use crate::joblog::JobLog;
+use crate::settings::PullSettings;
 
-/// Pulls until it works, a final answer comes, or the tries are used up.
-pub(super) async fn with_retries<E: Engine>(
-    fetcher: &Fetcher<'_, E>,
-    request: &PullRequest,
-) -> Result<(), PullFault> {
-    let rules = &fetcher.settings.pull;
-    let mut pause = rules.backoff;
-    let mut attempt = 1;
-    loop {
-        let fault = match once(fetcher, request).await {
-            Ok(()) => return Ok(()),
-            Err(fault) => fault,
-        };
-        if !matches!(fault, PullFault::Transient(_)) || attempt >= rules.attempts {
-            return Err(fault);
-        }
-        let wait = pause + jitter(fetcher.job.id, attempt, pause);
-        fetcher.log.warn(format!(
-            "WARNING: pull of {} failed ({}); try {} of {} in {:.0} s",
-            request.reference,
-            fault.words(),
-            attempt + 1,
-            rules.attempts,
-            wait.as_secs_f64()
-        ));
-        sleep(wait).await;
-        pause = pause.saturating_mul(2);
-        attempt += 1;
-    }
-}
+/// How often a leader gives a sign of life.
+const SIGN: Duration = Duration::from_secs(2);
 
 /// Spreads the tries of jobs that failed together: up to half the pause, by the job's number.
-fn jitter(job: i64, attempt: u32, pause: Duration) -> Duration {
+pub(super) fn jitter(job: i64, attempt: u32, pause: Duration) -> Duration {
     let spread = job.unsigned_abs().wrapping_mul(2_654_435_761).wrapping_add(u64::from(attempt) * 97) % 1000;
     pause.mul_f64(spread as f64 / 2000.0)
 }
 
-async fn once<E: Engine>(fetcher: &Fetcher<'_, E>, request: &PullRequest) -> Result<(), PullFault> {
-    let rules = &fetcher.settings.pull;
+/// Who watches a pull beside the job log.
+pub(super) struct Watchers<'w> {
+    /// Other processes that wait for it.
+    pub(super) meeting: Option<&'w mut Meeting>,
+    /// The right to take the pull over, until it ends.
+    pub(super) heir: Option<Heir>,
+    /// The wish that this process ends.
+    pub(super) departure: Departure,
+    /// How long nothing may move.
+    pub(super) patience: Duration,
+}
+
+/// How a pull went: what it came to, also where it failed.
+pub(super) struct Pulled {
+    pub(super) totals: PullTotals,
+    pub(super) result: Result<(), PullFault>,
+}
+
+/// Pulls once.
+pub(super) async fn once<E: Engine>(
+    engine: &E,
+    request: &PullRequest,
+    rules: &PullSettings,
+    log: &JobLog,
+    watchers: &mut Watchers<'_>,
+) -> Pulled {
     let start = Instant::now();
     let meter = RefCell::new(PullMeter::default());
+    let result = watched(engine, request, rules, log, watchers, &meter, start).await;
+    let totals = meter.borrow().totals(start.elapsed());
+    if result.is_ok() {
+        let summary = meter.borrow().summary(start.elapsed());
+        log.line(format!("Pulled {}: {summary}", request.reference));
+    }
+    Pulled { totals, result }
+}
+
+async fn watched<E: Engine>(
+    engine: &E,
+    request: &PullRequest,
+    rules: &PullSettings,
+    log: &JobLog,
+    watchers: &mut Watchers<'_>,
+    meter: &RefCell<PullMeter>,
+    start: Instant,
+) -> Result<(), PullFault> {
+    let _held = watchers.departure.hold();
+    let mut attached = false;
     let mut observe = |event| {
         meter.borrow_mut().observe(&event, start.elapsed());
+        // The engine has answered to this pull: it holds the layers now.
+        if !std::mem::replace(&mut attached, true)
+            && let Some(heir) = &watchers.heir
+        {
+            heir.attached();
+        }
     };
-    let mut pull = pin!(fetcher.engine.pull(request, &mut observe));
+    let mut pull = pin!(engine.pull(request, &mut observe));
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut printed = Duration::ZERO;
+    let mut signed = Duration::ZERO;
     loop {
         tokio::select! {
-            result = &mut pull => {
-                result.map_err(|error| PullFault::of(error, &request.reference))?;
-                fetcher.log.line(format!("Pulled {}: {}", request.reference, meter.borrow().summary(start.elapsed())));
-                return Ok(());
+            biased;
+            result = &mut pull => return result.map_err(|error| PullFault::of(error, &request.reference)),
+            () = watchers.departure.wished() => {
+                if let Some(meeting) = watchers.meeting.as_deref_mut() {
+                    // The pull has to go on until another one is attached to it.
+                    tokio::select! {
+                        result = &mut pull => return result.map_err(|error| PullFault::of(error, &request.reference)),
+                        () = meeting.hand_over() => {}
+                    }
+                }
+                return Err(PullFault::Stopped);
             }
             _ = tick.tick() => {
                 let now = start.elapsed();
                 let meter = meter.borrow();
                 let still = now.saturating_sub(meter.last_move());
-                if still > rules.no_progress_timeout && !meter.is_extracting() {
+                if still > watchers.patience && !meter.is_extracting() {
                     return Err(PullFault::Transient(format!("nothing moved for {} s", still.as_secs())));
                 }
                 if now.saturating_sub(printed) >= rules.progress_interval {
                     printed = now;
-                    fetcher.log.line(format!("  {}: {}", request.reference, meter.line(now)));
+                    log.line(format!("  {}: {}", request.reference, meter.line(now)));
+                }
+                if let Some(meeting) = watchers.meeting.as_deref_mut()
+                    && now.saturating_sub(signed) >= SIGN
+                {
+                    signed = now;
+                    meeting.lead_and_say(&State::Pulls(meter.line(now)));
                 }
             }
         }

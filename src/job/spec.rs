@@ -103,6 +103,8 @@ pub struct JobSpec {
     pub strategy: GitStrategy,
     /// Whether caches or artifacts need a `gitlab-runner` in the helper.
     pub needs_runner_binary: bool,
+    /// What the pipeline was made by, such as `push` or `schedule`; `None` where the payload does not tell.
+    pub pipeline_source: Option<String>,
     /// The job's time limit; `None` where the payload has none.
     pub timeout: Option<Duration>,
     /// The runner's version, such as `18.6.0`; `None` where it does not tell.
@@ -191,6 +193,7 @@ impl JobSpec {
             needs_runner_binary: !(response.artifacts.is_empty()
                 && response.cache.is_empty()
                 && response.dependencies.is_empty()),
+            pipeline_source: first(response, "CI_PIPELINE_SOURCE").map(str::to_owned),
             timeout: response.runner_info.timeout.filter(|t| *t > 0).map(Duration::from_secs),
             runner_version: env
                 .get("CI_RUNNER_VERSION")
@@ -213,6 +216,11 @@ impl JobSpec {
     /// Returns the job as proofs of access know it.
     pub fn asker(&self) -> &Asker {
         &self.asker
+    }
+
+    /// Returns a text that is the same for all jobs of the project, and for no other's.
+    pub fn project_key(&self) -> String {
+        format!("{} {}", self.server, self.project_id)
     }
 
     /// Returns one variable of the job, expanded; a file variable gives its path.

@@ -5,6 +5,7 @@
 //! the attempt's directory ([`hint`]), and none needs the hints.
 
 pub mod apply;
+pub mod around;
 pub mod begin;
 pub mod cleanup;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod ended;
 pub mod exec;
 pub mod handover;
 pub mod hint;
+pub mod leases;
 pub mod output;
 pub mod prepare;
 pub mod removal;
@@ -19,4 +21,5 @@ pub mod run;
 pub mod service_logs;
 pub mod services;
 
+pub use around::Around;
 pub use begin::Begun;

@@ -1,32 +1,39 @@
 //! `hearth prepare`: images, network, volumes and containers, so that the stages find them ready.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::apply::{self, NotMade};
+use super::around::Around;
 use super::begin::Begun;
 use super::hint::BuildHint;
+use super::leases::Leases;
 use super::services;
 use crate::engine::{API_HINT_FILE, Engine, EngineVersion};
-use crate::fetch::{Fetcher, Logins};
-use crate::image::{Platform, ResolvedImage};
+use crate::fetch::{Desk, Fetcher, Logins, Registries, Settled};
+use crate::host;
+use crate::image::Platform;
+use crate::job::{JobSpec, Names};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::spec::ContainerSpec;
 use crate::plan::{Context, Ground, ImageWish, JobImages, JobPlan, Wishes};
+use crate::store::JobTime;
 
 /// Prepares a job. It may be run again after it was killed at any point.
-pub async fn run<E: Engine>(
+pub async fn run<E: Engine, R: Registries>(
     begun: &Begun,
     engine: &E,
-    operator_dir: Option<&Path>,
+    around: Around<R>,
     log: &JobLog,
 ) -> Result<(), Failure> {
+    let began = Instant::now();
     let Begun { job, names, settings, hints, .. } = begun;
     for note in &job.notes {
         log.note(note);
@@ -41,27 +48,40 @@ pub async fn run<E: Engine>(
         log.note(note);
     }
 
-    let logins = Logins::read(job, operator_dir, log);
-    let fetcher = Fetcher { engine, job, settings, native: &native, logins: &logins, log };
+    let Around { operator_dir, registries, store, departure } = around;
+    let logins = Logins::read(job, operator_dir.as_deref(), log);
+    let leases = Leases::of(begun);
+    leases.on_references(&store, &wishes);
+    let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
+    let fetcher = Fetcher { engine, desk: &desk, job, settings, native: &native, logins: &logins, log };
     // What an attempt before this one asked for may come even later.
     let in_doubt = hints.was_making();
     hints.set_making(true);
     let made = looked_up_and_made(resolve_all(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
+    desk.write_down();
     if let Err(failure) = &made {
         hints.set_making(in_doubt || failure.unanswered);
     }
-    let (images, network) = made?;
+    let (found, network) = made?;
+    leases.on_contents(&desk.store, &found.settled);
+    let images = &found.images;
 
     let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
     for service in &wishes.services {
         log.line(format!("Starting service {} ...", service.image.reference.familiar()));
     }
-    let plan = make.everything(JobPlan::decide(&context, &wishes, &images)).await;
+    let plan = make.everything(JobPlan::decide(&context, &wishes, images)).await;
     hints.set_making(in_doubt || plan.as_ref().is_err_and(|failure| failure.unanswered));
     let plan = plan?;
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
+    let created = began.elapsed();
     services::wait_until_ready(engine, &plan, &settings.job, log).await?;
+    desk.learn(|batch| batch.times.push(found.time(job, names, began.elapsed(), created)));
+    desk.write_down();
+    if let Some(trouble) = desk.store.trouble() {
+        log.warn(format!("WARNING: {trouble}"));
+    }
     if log.is_broken() {
         return Err(Failure::system("the reader of the job log hung up while the job was prepared"));
     }
@@ -112,7 +132,10 @@ fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
 }
 
 /// Resolves every image once, all side by side. The first failure ends it: other pulls would only delay the answer.
-async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Result<JobImages, Failure> {
+async fn resolve_all<E: Engine, R: Registries>(
+    fetcher: &Fetcher<'_, E, R>,
+    wishes: &Wishes,
+) -> Result<Found, Failure> {
     let mut wanted: Vec<&ImageWish> = vec![&wishes.build, &wishes.helper];
     wanted.extend(wishes.services.iter().map(|s| &s.image));
     let key = |wish: &ImageWish| {
@@ -128,20 +151,48 @@ async fn resolve_all<E: Engine>(fetcher: &Fetcher<'_, E>, wishes: &Wishes) -> Re
     }
     let mut under_way: FuturesUnordered<_> =
         unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) }).collect();
-    let mut resolved: BTreeMap<_, ResolvedImage> = BTreeMap::new();
+    let mut resolved: BTreeMap<_, Settled> = BTreeMap::new();
     while let Some((key, result)) = under_way.next().await {
         resolved.insert(key, result?);
     }
     let find = |wish: &ImageWish| {
-        resolved.get(&key(wish)).cloned().ok_or_else(|| {
+        resolved.get(&key(wish)).map(|settled| settled.image.clone()).ok_or_else(|| {
             Failure::system(format!("{} {} was not looked up", wish.purpose, wish.reference.familiar()))
         })
     };
-    Ok(JobImages {
+    let images = JobImages {
         build: find(&wishes.build)?,
         helper: find(&wishes.helper)?,
         services: wishes.services.iter().map(|s| find(&s.image)).collect::<Result<_, _>>()?,
-    })
+    };
+    Ok(Found { images, settled: resolved.into_values().collect() })
+}
+
+/// All images of a job, and what it took to have them.
+struct Found {
+    images: JobImages,
+    settled: Vec<Settled>,
+}
+
+impl Found {
+    /// Returns where the time went; downloads and unpackings of several images run side by side, so the longest counts.
+    fn time(&self, job: &JobSpec, names: &Names, total: Duration, created: Duration) -> JobTime {
+        let longest = |of: fn(&Settled) -> Option<Duration>| self.settled.iter().filter_map(of).max();
+        let resolve = longest(|settled| Some(settled.took)).unwrap_or_default();
+        JobTime {
+            job: format!("{} {}", names.key(), job.server),
+            project: Some(job.project_key()),
+            started: host::now().saturating_sub(total),
+            image: self.images.build.name.clone(),
+            warm: self.settled.iter().all(|settled| settled.warm),
+            resolve: Some(resolve),
+            download: longest(|settled| settled.download),
+            extract: longest(|settled| settled.extract),
+            create: Some(created.saturating_sub(resolve)),
+            services: Some(total.saturating_sub(created)),
+            total: Some(total),
+        }
+    }
 }
 
 /// Waits for all to end; the first failure in their order counts.
@@ -159,14 +210,14 @@ async fn both(
 }
 
 /// Makes and starts containers.
-struct Make<'a, E> {
+struct Make<'a, E, R> {
     engine: &'a E,
-    fetcher: &'a Fetcher<'a, E>,
+    fetcher: &'a Fetcher<'a, E, R>,
     wishes: &'a Wishes,
     log: &'a JobLog,
 }
 
-impl<E: Engine> Make<'_, E> {
+impl<E: Engine, R: Registries> Make<'_, E, R> {
     /// Makes all containers. All calls are over when it returns, also after an error.
     async fn everything(&self, mut plan: JobPlan) -> Result<JobPlan, Failure> {
         if services::need_addresses(&plan) {
@@ -226,7 +277,7 @@ impl<E: Engine> Make<'_, E> {
             Err(NotMade::ImageMissing) => {}
         }
         let again = self.fetcher.resolve(wish).await?;
-        let spec = ContainerSpec { image: again.pinned, ..spec.clone() };
+        let spec = ContainerSpec { image: again.image.pinned, ..spec.clone() };
         match apply::container(self.engine, &spec, self.log).await {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(failure)) => Err(failure),

@@ -83,8 +83,9 @@ impl World {
     pub(crate) fn settings(&self, more: &str) {
         let registry = &self.parts.registry;
         let text = format!(
-            "[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
-             allowed_pull_policies = [\"always\", \"if-not-present\", \"never\"]\n{more}\n"
+            "[store]\ndir = {:?}\n[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
+             allowed_pull_policies = [\"always\", \"if-not-present\", \"never\"]\n{more}\n",
+            self.dir.join("store")
         );
         std::fs::write(self.dir.join("config.toml"), text).expect("settings can be written");
     }

@@ -1,6 +1,7 @@
 //! What a job costs: calls, container starts, and calls that wait for each other.
 
 use hearth::engine::fake::{Call, FakeImage};
+use hearth::settings::PullPolicy;
 
 use crate::world::{APP, HELPER, SECOND, World};
 
@@ -23,9 +24,11 @@ fn sorted(calls: &[String]) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_job_is_prepared_by_ten_calls() {
-    let world = World::warm();
+async fn a_plain_job_is_prepared_by_ten_calls_and_no_question() {
+    let world = World::warm().used_before().await;
+    let questions = world.fake.questions().len();
     world.prepare().await.fine();
+    assert_eq!(world.fake.questions().len(), questions);
     let calls = world.calls();
     assert_eq!(calls[0], "version ");
     assert_eq!(
@@ -55,11 +58,22 @@ async fn a_plain_job_is_prepared_by_ten_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_the_registry_costs_one_call_an_image() {
+async fn a_fresh_image_costs_one_question_and_no_call() {
+    let mut world = World::new().used_before().await;
+    world.settings.job.helper_pull_policy = vec![PullPolicy::Always];
+    let questions = world.fake.questions().len();
+    world.prepare().await.fine();
+    assert_eq!(world.calls().len(), 10);
+    assert_eq!(world.fake.questions().len() - questions, 2, "{:?}", world.fake.questions());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_job_asks_the_engine_for_itself_and_learns_of_what_it_pulled() {
     let world = World::new();
     world.prepare().await.fine();
-    assert_eq!(world.calls().len(), 11);
-    assert_eq!((world.fake.count(Call::Pull), world.fake.count(Call::InspectImage)), (1, 2));
+    // Info; for the image that was pulled: looks by digest and at what came, its history, its tag, and the pull itself.
+    assert_eq!(world.calls().len(), 10 + 1 + 5, "{:#?}", world.calls());
+    assert_eq!((world.fake.count(Call::Info), world.fake.count(Call::Pull)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,25 +118,26 @@ async fn an_entrypoint_costs_no_further_start() {
 #[tokio::test(start_paused = true)]
 async fn what_can_run_side_by_side_does() {
     // Version; images, network and volumes; creates; starts.
-    let world = World::warm();
+    let world = World::warm().used_before().await;
     world.slow(SECOND);
     assert_eq!(world.prepare().await.fine().took, 4 * SECOND);
 
     // Services cost no more than a look whether they run.
     let services = || World::warm().service(FakeImage::new("db")).service(FakeImage::new("db"));
-    let world = services().nothing_kept();
+    let world = services().nothing_kept().used_before().await;
     world.slow(SECOND);
     assert_eq!(world.prepare().await.fine().took, 5 * SECOND);
 
     // Where the builds volume was used before, they wait for the helper: it is attached to, and started before them.
-    let world = services();
+    let world = services().used_before().await;
     world.slow(SECOND);
     assert_eq!(world.prepare().await.fine().took, 7 * SECOND);
 
-    // A pull is followed by a look at what came.
-    let world = World::new();
+    // A pull by digest is looked for, followed by a look at what came, its history and its tag.
+    let world = World::warm().used_before().await;
+    world.fake.forget_image(APP);
     world.slow(SECOND);
-    assert_eq!(world.prepare().await.fine().took, 5 * SECOND);
+    assert_eq!(world.prepare().await.fine().took, 9 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod chaos;
 mod cleanup;
 mod counts;
 mod ends;
+mod flights;
 mod handover;
 mod killed;
 mod pulls;

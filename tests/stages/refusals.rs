@@ -127,7 +127,7 @@ async fn what_the_host_cannot_do_is_not_the_jobs_fault() {
 async fn a_helper_without_a_runner_is_told_where_something_would_be_lost() {
     for cache in [json!([{"key": "k"}]), json!([])] {
         let mut world = World::warm();
-        world.fake.image_here(crate::world::HELPER, FakeImage::new("bare").without_runner());
+        world.helper(FakeImage::new("bare").without_runner());
         world.job["cache"] = cache.clone();
         world.prepare().await.fine();
         let ran = world.stage("restore_cache").run().await;

@@ -9,11 +9,11 @@ use crate::world::{APP, SECOND, World};
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_tried_again_after_growing_pauses() {
-    for trouble in [Trouble::Status(503), Trouble::Status(429), Trouble::Status(500), Trouble::Reset] {
+    for (trouble, pulls) in [(Trouble::Status(503), 1), (Trouble::Status(500), 1), (Trouble::Reset, 3)] {
         let world = World::new();
         world.fake.trouble(APP, trouble, 2);
         let prepared = world.prepare().await.fine();
-        assert_eq!(world.fake.count(Call::Pull), 3, "{trouble:?}");
+        assert_eq!(world.fake.count(Call::Pull), pulls, "{trouble:?}");
         assert_eq!(prepared.log.count("try 2 of 3 in"), 1, "{}", prepared.log.text());
         assert_eq!(prepared.log.count("try 3 of 3 in"), 1, "{}", prepared.log.text());
         // 2 s and 4 s, each up to half as long again.
@@ -23,6 +23,33 @@ async fn what_may_pass_is_tried_again_after_growing_pauses() {
         assert!(second >= 2 * SECOND && second <= 3 * SECOND, "{second:?}");
         assert!(third >= 4 * SECOND && third <= 6 * SECOND, "{third:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_has_had_enough_is_left_alone_by_all_jobs_of_that_account() {
+    let world = World::new();
+    world.fake.trouble(APP, Trouble::Status(429), 1);
+    let prepared = world.prepare().await.fine();
+    assert!(prepared.took >= 60 * SECOND, "{:?}", prepared.took);
+
+    let mut world = World::new();
+    world.settings.pull.attempts = 1;
+    world.fake.trouble(APP, Trouble::Status(429), 1);
+    let prepared = world.prepare().await;
+    assert!(prepared.failed(Fault::System).message.contains("too many requests"), "{}", prepared.log.text());
+    world.cleans_up().await;
+    let asked = world.fake.questions().iter().filter(|asked| *asked == APP).count();
+    world.job["id"] = 8.into();
+    let prepared = world.prepare().await;
+    prepared.failed(Fault::System);
+    world.cleans_up().await;
+    let again = world.fake.questions().iter().filter(|asked| *asked == APP).count();
+    assert_eq!((asked, again), (1, 1), "the next job asks nothing");
+    // Another account is another matter.
+    let auth = r#"{"auths":{"registry.test":{"auth":"dXNlcjpwYXNz"}}}"#;
+    let world = world.variable("DOCKER_AUTH_CONFIG", auth);
+    world.prepare().await.fine();
+    world.cleans_up().await;
 }
 
 #[tokio::test(start_paused = true)]

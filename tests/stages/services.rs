@@ -59,7 +59,7 @@ async fn all_are_waited_for_at_once() {
         ("registry.test/group/queue:1", FakeImage::new("queue").health(4 * SECOND, Health::Healthy)),
         ("registry.test/group/silent:1", FakeImage::new("silent")),
     ] {
-        world.fake.image_here(name, image);
+        world.fake.publish(name, image);
         world.job["services"].as_array_mut().unwrap().push(json!({"name": name}));
     }
     assert_eq!(world.prepare().await.fine().took.as_secs(), 6);
@@ -152,7 +152,7 @@ async fn on_a_network_without_names_hosts_files_have_them() {
 async fn the_helper_that_cannot_ask_is_no_silent_success() {
     // The wait is an exec in the helper: where that ended, the reason is the helper's.
     let mut world = World::warm().service(db().listens(5432, 2 * SECOND));
-    world.fake.image_here(crate::world::HELPER, FakeImage::new("bare").without_runner());
+    world.helper(FakeImage::new("bare").without_runner());
     world.job["cache"] = json!([{"key": "k"}]);
     let prepared = world.prepare().await;
     prepared.failed(Fault::System);
@@ -162,7 +162,7 @@ async fn the_helper_that_cannot_ask_is_no_silent_success() {
 #[tokio::test(start_paused = true)]
 async fn settings_may_add_services_of_their_own() {
     let mut world = World::warm().service(db());
-    world.fake.image_here("registry.test/ops/mirror:1", FakeImage::new("mirror"));
+    world.fake.publish("registry.test/ops/mirror:1", FakeImage::new("mirror"));
     world.settings.job.services = vec![hearth::settings::ServiceSetting {
         name: "registry.test/ops/mirror:1".to_owned(),
         alias: "mirror".to_owned(),
@@ -212,7 +212,7 @@ async fn no_service_sees_a_kept_volume_before_the_helper_has_swept_it() {
 #[tokio::test(start_paused = true)]
 async fn a_helper_that_ends_before_it_is_ready_says_why() {
     let mut world = World::warm().service(db());
-    world.fake.image_here(crate::world::HELPER, FakeImage::new("bare").without_runner());
+    world.helper(FakeImage::new("bare").without_runner());
     world.job["cache"] = json!([{"key": "k"}]);
     let prepared = world.prepare().await;
     let failure = prepared.failed(Fault::System);

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage};
+use hearth::fetch::flight::Departure;
+use hearth::image::ImageRef;
 use hearth::job::{Names, StageEnv};
 use hearth::outcome::{Failure, Fault};
 use hearth::settings::{PullPolicy, Settings};
-use hearth::stage::{Begun, cleanup, prepare};
+use hearth::stage::{Around, Begun, cleanup, prepare};
+use hearth::store::{Batch, Proof, Sharing, Store, StorePlace};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -79,6 +82,8 @@ pub(crate) struct World {
     pub(crate) variables: BTreeMap<&'static str, String>,
     /// Whether the runner gives its stages a directory for hints.
     pub(crate) hints: bool,
+    /// Where the host's facts are.
+    facts: PathBuf,
     directory: Directory,
 }
 
@@ -110,6 +115,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let fake = Fake::new();
         fake.publish(APP, FakeImage::new("app"));
+        fake.publish(HELPER, FakeImage::new("helper"));
         fake.image_here(HELPER, FakeImage::new("helper"));
         let mut settings = hearth::settings::defaults().unwrap();
         settings.job.helper_image = HELPER.to_owned();
@@ -126,7 +132,22 @@ impl World {
             ("CI_CONCURRENT_PROJECT_ID", "0".to_owned()),
             ("RUNNER_TEMP_PROJECT_DIR", "/builds/group/project.tmp".to_owned()),
         ]);
-        Self { fake, settings, job, variables, hints: true, directory: Directory::new() }
+        let directory = Directory::new();
+        let facts = directory.0.join("store");
+        Self { fake, settings, job, variables, hints: true, facts, directory }
+    }
+
+    /// Makes another job of another slot on the same host.
+    pub(crate) fn another(&self, id: i64) -> Self {
+        let mut other = Self::new();
+        other.fake = self.fake.clone();
+        other.facts = self.facts.clone();
+        other.settings = self.settings.clone();
+        other.job = self.job.clone();
+        other.job["id"] = id.into();
+        other.variables = self.variables.clone();
+        other.variables.insert("CI_CONCURRENT_PROJECT_ID", id.to_string());
+        other
     }
 
     /// As [`World::new`], but the image is on the host too, is `image`, and is not looked for in its registry.
@@ -152,6 +173,12 @@ impl World {
         self
     }
 
+    /// Puts another helper image on the host and into its registry.
+    pub(crate) fn helper(&self, image: FakeImage) {
+        self.fake.publish(HELPER, image.clone());
+        self.fake.image_here(HELPER, image);
+    }
+
     /// Gives the job volumes of its own only.
     pub(crate) fn nothing_kept(mut self) -> Self {
         self.variables.insert("GIT_STRATEGY", "clone".to_owned());
@@ -163,6 +190,21 @@ impl World {
     pub(crate) fn variable(mut self, name: &'static str, value: &str) -> Self {
         self.variables.insert(name, value.to_owned());
         self
+    }
+
+    /// Runs a job before, so that engine and images are known.
+    pub(crate) async fn used_before(self) -> Self {
+        self.prepare().await.fine();
+        self.cleans_up().await;
+        self.fake.forget_calls();
+        self
+    }
+
+    /// Notes that anybody could read an image's state just now.
+    pub(crate) fn prove(&self, reference: &str, seed: &str) {
+        let repository = reference.parse::<ImageRef>().unwrap().full_repository().unwrap();
+        let proof = Proof { key: None, repository, digest: FakeImage::new(seed).digest() };
+        self.store().commit(&Batch { proofs: vec![proof], ..Batch::default() }, hearth::host::now());
     }
 
     /// Makes all calls take their time.
@@ -205,8 +247,20 @@ impl World {
         let log = Log::default();
         let begin = Instant::now();
         let (begun, job_log) = (self.begun(), log.job_log());
-        let result = Box::pin(prepare::run(&begun, &self.fake, None, &job_log)).await;
+        let result = Box::pin(prepare::run(&begun, &self.fake, self.around(), &job_log)).await;
         Prepared { result, log, took: begin.elapsed() }
+    }
+
+    /// Returns what surrounds a prepare that nobody wishes to end.
+    pub(crate) fn around(&self) -> Around<Fake> {
+        let (_, departure) = Departure::new();
+        Around { operator_dir: None, registries: self.fake.clone(), store: self.store(), departure }
+    }
+
+    /// Opens the facts, as each process does.
+    pub(crate) fn store(&self) -> Store {
+        let place = StorePlace::new(&self.facts, Sharing::Group);
+        Store::open(&place, hearth::host::now()).0
     }
 
     /// Returns a stage of the job.

@@ -5,6 +5,7 @@
 //! through tokio, so that a test with a paused clock waits for nothing. What it does is held to the real engine by the
 //! contract suite in tests/it/contract.
 
+mod asking;
 mod behaviour;
 mod call;
 mod container;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+pub use asking::FakeManifest;
 pub use behaviour::Behaviour;
 pub use call::{Call, Called};
 pub use image::FakeImage;

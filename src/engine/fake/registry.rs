@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::asking::is_at_once;
 use super::image::{Asked, FakeImage};
 use super::store::same_repository;
 use crate::engine::{EngineError, PullRequest};
@@ -37,6 +38,8 @@ pub(super) struct Upstream {
 #[derive(Default)]
 pub(super) struct Registries {
     upstream: BTreeMap<String, Upstream>,
+    /// What was asked of them, but for pulls.
+    pub(super) asked: Vec<String>,
 }
 
 pub(super) fn refused(status: u16, message: String) -> EngineError {
@@ -83,10 +86,23 @@ impl Registries {
         })
     }
 
+    /// Answers for the manifest alone: troubles with layers are not its.
+    pub(super) fn manifest_only(&mut self, request: &PullRequest) -> Result<Asked, EngineError> {
+        Ok(self.answer(request, is_at_once)?.0)
+    }
+
     /// Answers for the manifest: the image, and the trouble that comes after it.
     pub(super) fn manifest(
         &mut self,
         request: &PullRequest,
+    ) -> Result<(Asked, Option<Trouble>), EngineError> {
+        self.answer(request, |_| true)
+    }
+
+    fn answer(
+        &mut self,
+        request: &PullRequest,
+        comes_now: impl Fn(Trouble) -> bool,
     ) -> Result<(Asked, Option<Trouble>), EngineError> {
         let reference = &request.reference;
         let parsed = reference.parse::<ImageRef>().ok();
@@ -114,7 +130,8 @@ impl Registries {
                 Some(_) => {}
             }
         }
-        let trouble = upstream.troubles.front_mut().map(|(trouble, times)| {
+        let first = upstream.troubles.front_mut().filter(|(trouble, _)| comes_now(*trouble));
+        let trouble = first.map(|(trouble, times)| {
             *times = times.saturating_sub(1);
             *trouble
         });

@@ -1,0 +1,256 @@
+//! How an image comes here that is not: by one pull on this host, from the first source that has it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::desk::registry_of;
+use super::fault::PullFault;
+use super::flight::{Heir, Meeting, Turn};
+use super::inquiry::Inquiry;
+use super::pull::{self, Pulled, Watchers};
+use super::registries::Registries;
+use super::{Fetcher, fits};
+use crate::engine::{Engine, PullRequest, Tagging};
+use crate::image::decide::Pull;
+use crate::image::{Fit, ImageFacts, ImageRef};
+
+/// An image that was fetched, and under which name the engine has it.
+pub(super) struct Brought {
+    pub(super) facts: ImageFacts,
+    /// What the pull by this process took; zero where another one's was waited for.
+    pub(super) download: Option<Duration>,
+    pub(super) extract: Option<Duration>,
+}
+
+/// One place to get it from.
+struct Source {
+    /// `repository@digest` there.
+    name: ImageRef,
+    is_mirror: bool,
+}
+
+impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
+    /// Fetches an image and puts its tag on it.
+    pub(super) async fn bring(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<Brought, PullFault> {
+        let image = &inquiry.wish.reference;
+        let purpose = &inquiry.wish.purpose;
+        self.log.line(format!("Pulling {purpose} {} ({}) ...", image.familiar(), wanted.digest));
+        let sources = self.sources(image, wanted)?;
+        let brought = self.together(inquiry, wanted, &sources).await?;
+        if image.tag().is_some() && image.digest().is_none() {
+            let named =
+                self.engine.tag(&brought.facts.id, &image.normalized()).await.map_err(PullFault::Engine)?;
+            if named == Tagging::ImageMissing {
+                return Err(PullFault::Transient("the image went again right after the pull".to_owned()));
+            }
+        }
+        Ok(brought)
+    }
+
+    fn sources(&self, image: &ImageRef, wanted: &Pull) -> Result<Vec<Source>, PullFault> {
+        let mirrors = self.settings.pull.mirrors.of(image, &wanted.digest);
+        let mut sources: Vec<Source> =
+            mirrors.into_iter().map(|name| Source { name, is_mirror: true }).collect();
+        let own = image.full_repository().unwrap_or_default();
+        match (format!("{own}@{}", wanted.digest).parse(), &wanted.mirrors_only) {
+            (_, Some(refusal)) if sources.is_empty() => return Err(PullFault::Refused(refusal.clone())),
+            (_, Some(_)) => {}
+            (Ok(name), None) => sources.push(Source { name, is_mirror: false }),
+            (Err(_), None) => return Err(PullFault::Transient(format!("{own} has no name to pull by"))),
+        }
+        Ok(sources)
+    }
+
+    /// Pulls, or waits while another process of this host does.
+    async fn together(
+        &self,
+        inquiry: &Inquiry<'_>,
+        wanted: &Pull,
+        sources: &[Source],
+    ) -> Result<Brought, PullFault> {
+        let platform = self.platform(inquiry);
+        let what = format!(
+            "{}@{} {platform}",
+            inquiry.wish.reference.full_repository().unwrap_or_default(),
+            wanted.digest
+        );
+        let Some(mut meeting) = self.desk.airport.meet(&what) else {
+            return self.from_any(inquiry, wanted, sources, None, None).await;
+        };
+        let rules = &self.settings.pull;
+        let began = Instant::now();
+        let mut printed: Option<Instant> = None;
+        let mut departure = self.desk.departure.clone();
+        loop {
+            match meeting.turn(rules.no_progress_timeout).unwrap_or(Turn::Alone) {
+                Turn::Lead => {
+                    if printed.is_some()
+                        && let Some(facts) = self.here(inquiry, sources).await?
+                    {
+                        self.log.line(format!("  {}: another job has pulled it", wanted.digest));
+                        return Ok(Brought { facts, download: None, extract: None });
+                    }
+                    return self.from_any(inquiry, wanted, sources, Some(&mut meeting), None).await;
+                }
+                Turn::Inherit => {
+                    if let Some(heir) = meeting.try_inherit() {
+                        self.log.line("  the job that pulls it has to go: this one goes on with its pull");
+                        return self.from_any(inquiry, wanted, sources, Some(&mut meeting), Some(heir)).await;
+                    }
+                }
+                Turn::Alone => return self.from_any(inquiry, wanted, sources, None, None).await,
+                Turn::Wait(progress) => {
+                    if printed.is_none_or(|at| at.elapsed() >= rules.progress_interval) {
+                        let so_far =
+                            if progress.is_empty() { String::new() } else { format!(": {progress}") };
+                        self.log.line(format!(
+                            "  another job is pulling it, waiting for {} s{so_far}",
+                            began.elapsed().as_secs()
+                        ));
+                        printed = Some(Instant::now());
+                    }
+                }
+            }
+            tokio::select! {
+                () = meeting.pause() => {}
+                () = departure.wished() => return Err(PullFault::Stopped),
+            }
+        }
+    }
+
+    /// Looks whether one of the sources' names is here, for the platform wanted.
+    async fn here(&self, inquiry: &Inquiry<'_>, sources: &[Source]) -> Result<Option<ImageFacts>, PullFault> {
+        for source in sources {
+            let found = self.engine.image(&source.name.normalized()).await.map_err(PullFault::Engine)?;
+            if let Some(facts) = found.filter(|facts| fits(inquiry.wish, facts, self.native)) {
+                return Ok(Some(facts));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tries the sources in order.
+    async fn from_any(
+        &self,
+        inquiry: &Inquiry<'_>,
+        wanted: &Pull,
+        sources: &[Source],
+        mut meeting: Option<&mut Meeting>,
+        mut heir: Option<Heir>,
+    ) -> Result<Brought, PullFault> {
+        let rules = &self.settings.pull;
+        // A pull that was taken over runs already.
+        let place = match &heir {
+            Some(_) => None,
+            None => {
+                let mut told = false;
+                self.desk
+                    .airport
+                    .place(rules.concurrent, |waited| {
+                        if !told && waited >= Duration::from_secs(1) {
+                            told = true;
+                            self.log.line("  waiting for other pulls on this host to end");
+                        }
+                    })
+                    .await
+            }
+        };
+        let mut last = wanted.mirrors_only.clone().map(PullFault::Refused);
+        for source in sources {
+            let attempts = if source.is_mirror { 1 } else { rules.attempts };
+            let mut attempt = 1;
+            let fault = loop {
+                let pulled = self.from_one(inquiry, source, meeting.as_deref_mut(), heir.take()).await;
+                let fault = match pulled {
+                    Ok(brought) => {
+                        drop(place);
+                        return Ok(brought);
+                    }
+                    Err(fault) => fault,
+                };
+                if attempt >= attempts || !fault.may_pass() {
+                    break fault;
+                }
+                let pause = self.pause(attempt);
+                attempt += 1;
+                self.log.warn(format!(
+                    "WARNING: pull of {} failed ({}); try {attempt} of {attempts} in {:.0} s",
+                    source.name.normalized(),
+                    fault.words(),
+                    pause.as_secs_f64()
+                ));
+                sleep(pause).await;
+            };
+            if !source.is_mirror || fault.ends_all_sources() {
+                return Err(fault);
+            }
+            self.log.warn(format!(
+                "WARNING: the mirror {} is passed over: {}",
+                registry_of(&source.name),
+                fault.words()
+            ));
+            last.get_or_insert(fault);
+        }
+        Err(last.unwrap_or_else(|| PullFault::Transient("there is no source for it".to_owned())))
+    }
+
+    async fn from_one(
+        &self,
+        inquiry: &Inquiry<'_>,
+        source: &Source,
+        meeting: Option<&mut Meeting>,
+        heir: Option<Heir>,
+    ) -> Result<Brought, PullFault> {
+        let rules = &self.settings.pull;
+        let login = if source.is_mirror {
+            self.logins.operators(&source.name, self.log).await
+        } else {
+            inquiry.login.clone()
+        };
+        let registry = registry_of(&source.name);
+        let account = self.desk.account(login.as_ref().map(|login| &login.credentials));
+        if let Some((left, words)) = self.desk.back_off(registry, &account) {
+            return Err(PullFault::limited(left, words));
+        }
+        let request = PullRequest {
+            reference: source.name.normalized(),
+            platform: self.platform(inquiry),
+            login: login.map(|login| login.for_engine()),
+        };
+        let patience = if source.is_mirror {
+            rules.source_deadline.min(rules.no_progress_timeout)
+        } else {
+            rules.no_progress_timeout
+        };
+        let mut watchers = Watchers { meeting, heir, departure: self.desk.departure.clone(), patience };
+        let Pulled { totals, result } =
+            pull::once(self.engine, &request, rules, self.log, &mut watchers).await;
+        let facts = match result {
+            Ok(()) => {
+                self.engine.image(&request.reference).await.map_err(PullFault::Engine).and_then(|facts| {
+                    facts.ok_or_else(|| {
+                        PullFault::Transient("the image went again right after the pull".to_owned())
+                    })
+                })
+            }
+            Err(fault) => {
+                if let PullFault::Limited { lasts, words } = &fault {
+                    self.desk.set_back_off(registry, &account, *lasts, words);
+                }
+                Err(fault)
+            }
+        };
+        self.record_pull(inquiry, source.is_mirror.then_some(registry), &source.name, &totals, &facts).await;
+        let facts = facts?;
+        Ok(Brought { facts, download: totals.download, extract: totals.extract })
+    }
+
+    /// The platform that the engine has to be told; empty: its own.
+    pub(super) fn platform(&self, inquiry: &Inquiry<'_>) -> String {
+        match &inquiry.wish.platform {
+            Some(platform) if platform.runs_on(self.native) != Fit::Native => platform.to_string(),
+            _ => String::new(),
+        }
+    }
+}
