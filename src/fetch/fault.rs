@@ -161,7 +161,7 @@ impl PullFault {
     }
 
     /// Makes the failure: what the author can mend is the job's fault, unless the operator chose the image.
-    pub fn failure(self, wish: &ImageWish) -> Failure {
+    pub fn failure(&self, wish: &ImageWish) -> Failure {
         let name = format!("{} {}", wish.purpose, wish.reference.familiar());
         let theirs = |message: String| match wish.chosen_by {
             Fault::Job => Failure::job(message),
@@ -195,7 +195,7 @@ impl PullFault {
                 .hint("see docker system df; docker image prune removes images that no tag names"),
             Self::Transient(words) => Failure::system(format!("{name} could not be pulled: {words}"))
                 .hint("the registry or the way to it failed; the runner tries again"),
-            Self::Engine(error) => error.into(),
+            Self::Engine(error) => error.clone().into(),
         }
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Tagging};
-use crate::image::decide::{Pull, Use, WhyUse};
+use crate::image::decide::{Pull, Refusal, Use, WhyUse};
 use crate::image::{Fit, ImageFacts, Platform, ResolvedImage};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
@@ -185,10 +185,18 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             let has = self.engine.platforms(&request).await.unwrap_or_default();
             return wrong_platform(wish, wish.platform.as_ref().unwrap_or(self.native), &has);
         }
-        if let PullFault::Refused(crate::image::decide::Refusal::OtherPlatform { has }) = &fault {
+        if let PullFault::Refused(Refusal::OtherPlatform { has }) = &fault {
             return wrong_platform(wish, wish.platform.as_ref().unwrap_or(self.native), has);
         }
-        fault.failure(wish)
+        let may_be_meant = inquiry.local.as_ref().is_some_and(|facts| facts.repo_digests.is_empty());
+        let failure = fault.failure(wish);
+        match &fault {
+            // The author may mean what was built here, which is not what the registry was asked about.
+            PullFault::Refused(Refusal::Unreachable(_) | Refusal::Limited { .. }) if may_be_meant => {
+                Refusal::LocalOnly.hints().into_iter().fold(failure, Failure::hint)
+            }
+            _ => failure,
+        }
     }
 }
 

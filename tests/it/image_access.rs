@@ -171,7 +171,8 @@ fn a_long_pull_tells_how_it_goes_and_what_it_took() {
     assert!((2..=8).contains(&lines.len()), "{lines:?}\n{}", ran.log);
     assert!(lines.iter().any(|line| line.contains(" of 1") && line.contains("/s, about ")), "{lines:?}");
     let summary = ran.log.lines().find(|line| line.starts_with("Pulled ")).expect("a summary");
-    for part in [&own.name[..], "MiB in ", "(download ", "extract "] {
+    let by_digest = format!("{}@{}", own.name.trim_end_matches(":1"), own.pushed.digest);
+    for part in [&by_digest[..], "MiB in ", "(download ", "extract "] {
         assert!(summary.contains(part), "{summary}");
     }
 }
@@ -198,7 +199,7 @@ fn a_busy_registry_and_a_cut_pull_are_tried_again_within_the_stage() {
     let front = Front::new(&world.parts.registry, Way { busy: 100, ..Way::default() });
     let (job, _own) = behind(&world, &front, 1 << 10);
     let ran = block_on(world.run(&job));
-    systems_fault(&ran).says("try 4 of 4").says("could not be pulled");
+    systems_fault(&ran).says("try 4 of 4").says("could not be looked up");
     assert_eq!(ran.report.attempts, 3, "what may pass is the system's");
 }
 

@@ -42,18 +42,21 @@ fn an_image_that_is_nowhere_costs_one_attempt() {
 fn the_next_policy_is_tried_when_the_registry_is_down_and_only_then() {
     let Some(world) = World::new("fallback") else { return };
     world.settings("[pull]\nattempts = 2\nbackoff = 0\n");
-    let name = format!("127.0.0.1:9/test/{}:1", world.token);
-    docker(&["pull", "-q", &world.image("job/busybox")]);
-    assert!(docker_quiet(&["tag", &world.image("job/busybox"), &name]), "tagged");
+    let front = Front::new(&world.parts.registry, Way::default());
+    let image = world.push("down", &[busybox()]);
+    let name = image.name.replace(&world.parts.registry, &front.address);
     let job = || world.job().image(&name).script("echo it runs");
+    block_on(world.run(&policies(job(), &["always"]))).succeeded().says("pull policy always: pulled");
+    block_on(world.run(&policies(job(), &["always"]))).succeeded().says("pull policy always: up to date");
+    drop(front);
     let ran = block_on(world.run(&policies(job(), &["always", "if-not-present"])));
     ran.succeeded()
         .says("it runs")
         .says("WARNING")
-        .says("connection refused")
-        .says("pull policy if-not-present");
+        .says("Connection refused")
+        .says("pull policy if-not-present: here, public");
     let ran = block_on(world.run(&policies(job(), &["always"])));
-    systems_fault(&ran).says("could not be pulled").says("connection refused");
+    systems_fault(&ran).says("could not be looked up").says("Connection refused");
     assert_eq!(ran.report.attempts, 3, "the runner may try again");
     // The registry answers now, and says no: the copy that is here is not for this job.
     let own = world.push("gone", &[busybox()]);
@@ -76,11 +79,17 @@ fn never_takes_what_is_here_and_asks_nobody() {
     let ran = block_on(world.run(&job()));
     assert_eq!(ran.report.attempts, 1);
     jobs_fault(&ran).says("it is not on this host").says("if-not-present");
+    assert_eq!(front.asked(), [""; 0]);
+    // One under that name which came from elsewhere is none; one that this host knows to be public is.
     docker(&["pull", "-q", &own.name]);
     docker(&["tag", &own.name, &name]);
-    block_on(world.run(&job())).succeeded().says("pull policy never");
+    jobs_fault(&block_on(world.run(&job()))).says("nothing shows that this project may read");
     docker(&["rmi", &name]);
     assert_eq!(front.asked(), [""; 0]);
+    block_on(world.run(&policies(job(), &["if-not-present"]))).succeeded();
+    let asked = front.asked();
+    block_on(world.run(&job())).succeeded().says("pull policy never: here, public");
+    assert_eq!(front.asked(), asked);
 }
 
 #[test]
@@ -150,6 +159,13 @@ fn an_image_is_pinned_by_its_digest_and_one_built_here_by_its_id() {
     build.stdin.take().expect("piped").write_all(text.as_bytes()).expect("written");
     assert!(build.wait().is_ok_and(|status| status.success()), "built");
     let id = docker(&["image", "inspect", "-f", "{{.Id}}", &name]).trim().to_owned();
+    // It could be anything under that name: it starts where the operator says so, and only there.
+    world.settings("[pull]\nattempts = 1\n");
+    let ran = block_on(world.run(&world.job().image(&id).script("true")));
+    jobs_fault(&ran).says("came from no registry").says("allow_local_images");
+    let ran = block_on(world.run(&world.job().image(&name).script("true")));
+    systems_fault(&ran).says("could not be looked up").says("allow_local_images");
+    world.settings("allow_local_images = [\"test-*/built:*\", \"sha256:*\"]");
     for image in [&name, &id] {
         let ran = block_on(world.run(&world.job().image(image).script("echo built here")));
         ran.succeeded().says("built here").says(&id).is_silent_about("Pulling");
