@@ -67,6 +67,7 @@ impl PullFault {
             Self::NoSpace(words)
         } else if has(&[
             "no matching manifest",
+            "no image found in manifest list",
             "does not match the specified platform",
             "no match for platform",
         ]) {
@@ -232,10 +233,12 @@ mod tests {
         ));
         assert!(transient("dial tcp: lookup nowhere.example: no such host"));
         assert!(transient("unexpected EOF"));
-        assert_eq!(
-            of("no matching manifest for linux/amd64 in the manifest list entries"),
-            PullFault::NoSuchPlatform
-        );
+        for words in [
+            "no matching manifest for linux/amd64 in the manifest list entries",
+            "choosing an image from manifest list docker://127.0.0.1:5501/x:1: no image found in manifest list for architecture amd64, variant \"\", OS linux",
+        ] {
+            assert_eq!(of(words), PullFault::NoSuchPlatform, "{words}");
+        }
         assert!(matches!(
             of("failed to register layer: write /x: no space left on device"),
             PullFault::NoSpace(_)
