@@ -36,9 +36,11 @@ list_missing() {
     have docker-registry || want docker-registry
     have htpasswd || want apache2-utils
     have nginx || want nginx-light
-    # A second engine, and the init that its containers need.
+    # A second engine, the init that its containers need, and names on its networks.
     have podman || want podman
     have catatonit || want catatonit
+    installed netavark || want netavark
+    installed aardvark-dns || want aardvark-dns
     have git || want git
     # The images are made of a busybox that needs no libraries.
     installed busybox-static || want busybox-static

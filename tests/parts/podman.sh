@@ -15,10 +15,13 @@ answers() {
 # What it would take from /etc is given to it here. The registries are on loopback, whatever their ports; limits above
 # those of this shell would need a capability that not every container has.
 write_settings() {
-    mkdir -p "$dir/tmp"
+    mkdir -p "$dir/tmp" "$dir/networks"
     cat >"$dir/containers.conf" <<END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[network]
+network_backend = "netavark"
+network_config_dir = "$dir/networks"
 [engine]
 events_logger = "file"
 END
@@ -40,7 +43,7 @@ if [ -n "${HEARTH_NO_PODMAN:-}" ]; then
     exit 0
 fi
 if ! have podman; then
-    skip "there is no podman: nothing is tested on it (apt-get install podman catatonit)"
+    skip "there is no podman: nothing is tested on it (apt-get install podman catatonit netavark aardvark-dns)"
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
