@@ -215,7 +215,7 @@ pub trait Engine {
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
     /// Returns when the engine began: a container that had ended by then was not ended under this engine's eyes, but by
-    /// its restart. `None`: it does not tell. On Podman, whose containers live without it, that is a time long ago.
+    /// its restart. `None`: it does not tell (Docker without a default bridge), or containers live without it (Podman).
     async fn began(&self) -> Result<Option<Moment>, EngineError>;
 
     /// Returns an image's facts; `None` if it is not on this host.

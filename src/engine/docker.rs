@@ -36,6 +36,8 @@ pub const API_HINT_FILE: &str = "hearth-api";
 
 /// What engines without a default pool of IPv6 addresses (before Docker 27) say to a network without a subnet.
 const NO_IPV6_POOL: &str = "IPv6 address pool";
+/// The option by which Docker marks the bridge that it makes itself.
+const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 
 /// A version of the Docker API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,11 +293,14 @@ impl Engine for Docker {
 
     async fn began(&self) -> Result<Option<Moment>, EngineError> {
         // The daemon makes its default bridge anew whenever it starts, unless containers outlived it; nothing else in
-        // its API tells when that was, and its memory of events is short.
+        // its API tells when that was, and its memory of events is short. Podman's network of that name means nothing.
         let found =
             self.client().await?.inspect_network("bridge", None::<query::InspectNetworkOptions>).await;
         match found.map_err(|e| self.failed("inspect network", e)) {
-            Ok(bridge) => Ok(bridge.created.as_deref().and_then(Moment::parse)),
+            Ok(bridge) => {
+                let is_dockers = bridge.options.is_some_and(|options| options.contains_key(DEFAULT_BRIDGE));
+                Ok(bridge.created.filter(|_| is_dockers).as_deref().and_then(Moment::parse))
+            }
             Err(EngineError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }

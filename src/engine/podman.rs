@@ -11,7 +11,7 @@
 //! - The registry cannot be asked through it for an image's platforms.
 //! - Logs have whole seconds, and join a line that was not ended with the next or the last one.
 //! - With cgroups of version 1, a lack of memory is not told.
-//! - `init` needs the package catatonit.
+//! - `init` needs the package catatonit; names of services need netavark with aardvark-dns (the older CNI resolves none).
 
 use bollard::errors::Error;
 use serde::de::DeserializeOwned;

@@ -26,6 +26,7 @@ mod nine_stages;
 mod outcomes;
 mod output;
 mod own_engine;
+mod podman;
 mod processes;
 #[path = "../support/pusher.rs"]
 mod pusher;

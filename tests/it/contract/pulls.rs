@@ -51,8 +51,12 @@ pub(super) async fn a_transfer_lives_while_one_client_watches<E: Engine>(world: 
     let request = pull(&slow.by_digest);
     let ((), second) = tokio::join!(first, world.engine.pull(&request, &mut on_event));
     assert_eq!(second, Ok(()));
-    let times = if kind(world).await == StoreKind::Podman { 2 } else { 1 };
-    assert_eq!((world.fetches(&slow, &slow.base), world.fetches(&slow, &slow.top)), (times, times));
+    let (base, top) = (world.fetches(&slow, &slow.base), world.fetches(&slow, &slow.top));
+    match kind(world).await {
+        // What the first had finished when the second came, it need not fetch.
+        StoreKind::Podman => assert!((1..=2).contains(&base) && top == 2, "{base} {top}"),
+        StoreKind::DockerClassic | StoreKind::Containerd => assert_eq!((base, top), (1, 1)),
+    }
     assert!(world.engine.image(&slow.by_digest).await.unwrap().is_some());
     assert_eq!(world.engine.image(&slow.reference).await.unwrap(), None, "nobody got it by its tag");
     world.untag(&slow.by_digest).await;
