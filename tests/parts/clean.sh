@@ -22,8 +22,8 @@ if [ -n "$pid" ]; then
         docker -H "unix://$socket" rm -f $(docker -H "unix://$socket" ps -aq) >/dev/null 2>&1 || true
         kill "$pid"
     fi
-    # Its store is a mount of its own.
-    umount "$parts/podman/root/overlay" 2>/dev/null || true
+    # Its store is a mount of its own, which the watchers of past execs hold for some minutes.
+    umount -l "$parts/podman/root/overlay" 2>/dev/null || true
 fi
 
 if engine_answers; then
