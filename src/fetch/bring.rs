@@ -36,7 +36,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let image = &inquiry.wish.reference;
         let purpose = &inquiry.wish.purpose;
         self.log.line(format!("Pulling {purpose} {} ({}) ...", image.familiar(), wanted.digest));
-        let sources = self.sources(image, wanted)?;
+        let sources = self.sources(image, self.digest_to_pull(inquiry, wanted), wanted)?;
         let brought = self.together(inquiry, wanted, &sources).await?;
         if image.tag().is_some() && image.digest().is_none() {
             let named =
@@ -48,12 +48,20 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         Ok(brought)
     }
 
-    fn sources(&self, image: &ImageRef, wanted: &Pull) -> Result<Vec<Source>, PullFault> {
-        let mirrors = self.settings.pull.mirrors.of(image, &wanted.digest);
+    /// Docker's classic store has room for one platform of an index: another one is fetched by its own digest.
+    fn digest_to_pull<'p>(&self, inquiry: &Inquiry<'_>, wanted: &'p Pull) -> &'p str {
+        match &wanted.manifest {
+            Some(manifest) if !self.platform(inquiry).is_empty() => manifest,
+            _ => &wanted.digest,
+        }
+    }
+
+    fn sources(&self, image: &ImageRef, digest: &str, wanted: &Pull) -> Result<Vec<Source>, PullFault> {
+        let mirrors = self.settings.pull.mirrors.of(image, digest);
         let mut sources: Vec<Source> =
             mirrors.into_iter().map(|name| Source { name, is_mirror: true }).collect();
         let own = image.full_repository().unwrap_or_default();
-        match (format!("{own}@{}", wanted.digest).parse(), &wanted.mirrors_only) {
+        match (format!("{own}@{digest}").parse(), &wanted.mirrors_only) {
             (_, Some(refusal)) if sources.is_empty() => return Err(PullFault::Refused(refusal.clone())),
             (_, Some(_)) => {}
             (Ok(name), None) => sources.push(Source { name, is_mirror: false }),

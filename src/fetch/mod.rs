@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Tagging};
-use crate::image::decide::{Pull, Refusal, Use, WhyUse};
+use crate::image::decide::{DigestNames, Pull, Refusal, Use, WhyUse};
 use crate::image::{Fit, ImageFacts, Platform, ResolvedImage};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
@@ -155,7 +155,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             self.log.warn(warning);
         }
         let name = wish.reference.familiar().to_owned();
-        let pinned = facts.pinned(&wish.reference, !platform.is_empty());
+        // Where a digest under a repository's name says nothing, the ID does.
+        let by_id = !platform.is_empty() || self.desk.names == DigestNames::OnlyNamed;
+        let pinned = facts.pinned(&wish.reference, by_id);
         let known = digest.as_deref().unwrap_or(&facts.id);
         let reason = why.as_ref().map_or_else(|| "pulled".to_owned(), reason);
         self.log.line(format!("Using {} {name} ({known}), pull policy {policy}: {reason}", wish.purpose));

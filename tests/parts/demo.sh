@@ -71,6 +71,8 @@ run() {
 }
 
 cat >"$work/hearth.toml" <<END
+[store]
+dir = "$work/store"
 [job]
 helper_image = "$helper_image"
 END
@@ -79,10 +81,24 @@ for name in "$image" "$helper_image" "$service"; do
     forget "$name"
 done
 
+# What the open registry was asked since line $1 of its log, by a pattern: asked LINE PATTERN
+asked() {
+    tail -n "+$(($1 + 1))" "$parts/registry/open/log" 2>/dev/null | grep -c "$2" || true
+}
+
+log_lines() {
+    wc -l 2>/dev/null <"$parts/registry/open/log" || echo 0
+}
+
+begin=$(log_lines)
 run cold
 cold=$seconds
+cold_layers=$(asked "$begin" '"GET /v2/[^"]*/blobs/')
+begin=$(log_lines)
 run warm
 warm=$seconds
+warm_layers=$(asked "$begin" '"GET /v2/[^"]*/blobs/')
+warm_questions=$(asked "$begin" '"HEAD /v2/[^"]*/manifests/')
 
 printf '\n'
 awk -v cold="$cold" -v warm="$warm" 'BEGIN {
@@ -91,3 +107,11 @@ awk -v cold="$cold" -v warm="$warm" 'BEGIN {
     printf "ratio %6.1f x\n", cold / warm
     exit !(warm < cold)
 }' || fail "the warm job was not faster than the cold one"
+
+# The log tells nothing where the registry was started by something else, or the image comes from elsewhere.
+if [ "$cold_layers" -gt 0 ]; then
+    printf '\nthe open registry, by its access log: %s layers fetched by the cold job;\n' "$cold_layers"
+    printf '%s questions (HEAD) and %s layers by the warm one, whose pull policy is "always"\n' \
+        "$warm_questions" "$warm_layers"
+    [ "$warm_layers" -eq 0 ] || fail "the warm job fetched layers"
+fi
