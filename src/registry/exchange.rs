@@ -32,7 +32,7 @@ pub(super) enum Asked {
 enum Shown {
     Nothing,
     Basic(HeaderValue),
-    /// A token, with its key if it was kept from before: then it may have lost its worth.
+    /// A token, with its key if it may be worth nothing: kept from before, or had by a hint.
     Token(HeaderValue, Option<TokenKey>),
 }
 
@@ -100,7 +100,8 @@ impl Registry {
                 let scope = default_scope(question.repository);
                 let key = TokenKey::new(&realm, &service, &scope, login);
                 let kept = self.tokens.get(&key);
-                let fresh = kept.is_none();
+                // A token from a server that only a hint names may be anybody's.
+                let doubtful = kept.is_some() || !named;
                 let about = About { line, image: &question.image, with_login: login.is_some(), secrets };
                 let token = match kept {
                     Some(token) => Ok(token),
@@ -110,7 +111,7 @@ impl Registry {
                     Ok(token) => {
                         secrets.push(token.clone());
                         Ok(token::bearer(&token)
-                            .map_or(Shown::Nothing, |value| Shown::Token(value, (!fresh).then_some(key))))
+                            .map_or(Shown::Nothing, |value| Shown::Token(value, doubtful.then_some(key))))
                     }
                     // A hint that does not hold any more is forgotten.
                     Err(_) if !named => Ok(Shown::Nothing),
