@@ -8,7 +8,7 @@ use hearth::runner::{Credential, JobDescription, Variable};
 use hearth::secret::Secret;
 use serde_json::json;
 
-use crate::front::{Front, Way};
+use crate::front::{Front, on};
 use crate::image_policies::busybox;
 use crate::pusher::{Layer, Registry};
 use crate::tools::{docker_quiet, jobs_fault, pair, systems_fault};
@@ -163,7 +163,7 @@ fn behind(world: &World, front: &Front, bytes: usize) -> (JobDescription, crate:
 fn a_long_pull_tells_how_it_goes_and_what_it_took() {
     let Some(world) = World::new("progress") else { return };
     world.settings("[pull]\nprogress_interval = 1\n");
-    let front = Front::new(&world.parts.registry, Way { rate: 3 << 20, ..Way::default() });
+    let front = Front::with(&world.parts.registry, on("/blobs/").throttle(3 << 20));
     let (job, own) = behind(&world, &front, 12 << 20);
     let ran = block_on(world.run(&job));
     ran.succeeded().says("it runs");
@@ -181,22 +181,22 @@ fn a_long_pull_tells_how_it_goes_and_what_it_took() {
 fn a_busy_registry_and_a_cut_pull_are_tried_again_within_the_stage() {
     let Some(world) = World::new("retries") else { return };
     world.settings("[pull]\nattempts = 4\nbackoff = 0\n");
-    let front = Front::new(&world.parts.registry, Way { busy: 2, ..Way::default() });
+    let front = Front::with(&world.parts.registry, on("/manifests/").answer(503).times(2));
     let (job, _own) = behind(&world, &front, 1 << 20);
     let ran = block_on(world.run(&job));
     ran.succeeded().says("503").says("try 2 of 4");
     assert_eq!(ran.report.attempts, 1);
     // The engine itself goes on with a layer that was cut.
-    let front = Front::new(&world.parts.registry, Way { cut_after: 600 << 10, cuts: 1, ..Way::default() });
+    let front = Front::with(&world.parts.registry, on("/blobs/").cut_after(600 << 10).times(1));
     let (job, _own) = behind(&world, &front, 1 << 20);
     let ran = block_on(world.run(&job));
     ran.succeeded();
     assert_eq!(ran.report.attempts, 1);
-    let mut blobs = front.asked();
+    let mut blobs: Vec<String> = front.log().into_iter().map(|asked| asked.path).collect();
     blobs.retain(|line| line.contains("/blobs/"));
     blobs.sort();
     assert!(blobs.windows(2).any(|two| two[0] == two[1]), "a blob was asked for again: {blobs:?}");
-    let front = Front::new(&world.parts.registry, Way { busy: 100, ..Way::default() });
+    let front = Front::with(&world.parts.registry, on("/manifests/").answer(503));
     let (job, _own) = behind(&world, &front, 1 << 10);
     let ran = block_on(world.run(&job));
     systems_fault(&ran).says("try 4 of 4").says("could not be looked up");
@@ -207,7 +207,7 @@ fn a_busy_registry_and_a_cut_pull_are_tried_again_within_the_stage() {
 fn a_pull_that_stands_still_is_given_up() {
     let Some(world) = World::new("stall") else { return };
     world.settings("[pull]\nattempts = 2\nbackoff = 0\nno_progress_timeout = 1\n");
-    let front = Front::new(&world.parts.registry, Way { stall_after: 300 << 10, ..Way::default() });
+    let front = Front::with(&world.parts.registry, on("/blobs/").stall_after(300 << 10));
     let (mut job, _own) = behind(&world, &front, 4 << 20);
     job.image.pull_policy = vec!["always".into()];
     let ran = block_on(world.run(&job));

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use hearth::runner::{JobDescription, Service};
 
-use crate::front::{Front, Way};
+use crate::front::Front;
 use crate::images::Catalogue;
 use crate::pusher::{ImageSpec, Registry};
 use crate::tools::{docker_quiet, jobs_fault, systems_fault};
@@ -72,30 +72,30 @@ fn the_next_policy_is_tried_when_the_registry_is_down_and_only_then() {
 #[test]
 fn never_takes_what_is_here_and_asks_nobody() {
     let Some(world) = World::new("never") else { return };
-    let front = Front::new(&world.parts.registry, Way::default());
+    let front = Front::new(&world.parts.registry);
     let own = world.push("never", &[busybox()]);
     let name = own.name.replace(&world.parts.registry, &front.address);
     let job = || policies(world.job().image(&name).script("echo it runs"), &["never"]);
     let ran = block_on(world.run(&job()));
     assert_eq!(ran.report.attempts, 1);
     jobs_fault(&ran).says("it is not on this host").says("if-not-present");
-    assert_eq!(front.asked(), [""; 0]);
+    assert_eq!(front.lines(), [""; 0]);
     // One under that name which came from elsewhere is none; one that this host knows to be public is.
     docker(&["pull", "-q", &own.name]);
     docker(&["tag", &own.name, &name]);
     jobs_fault(&block_on(world.run(&job()))).says("nothing shows that this project may read");
     docker(&["rmi", &name]);
-    assert_eq!(front.asked(), [""; 0]);
+    assert_eq!(front.lines(), [""; 0]);
     block_on(world.run(&policies(job(), &["if-not-present"]))).succeeded();
-    let asked = front.asked();
+    let asked = front.lines();
     block_on(world.run(&job())).succeeded().says("pull policy never: here, public");
-    assert_eq!(front.asked(), asked);
+    assert_eq!(front.lines(), asked);
 }
 
 #[test]
 fn what_settings_do_not_allow_costs_one_attempt_and_no_request() {
     let Some(world) = World::new("allowed") else { return };
-    let front = Front::new(&world.parts.registry, Way::default());
+    let front = Front::new(&world.parts.registry);
     let image = format!("{}/job/busybox:1", front.address);
     let refused = |job: JobDescription, setting: &str| -> Ran {
         let ran = block_on(world.run(&job.script("true")));
@@ -123,7 +123,7 @@ fn what_settings_do_not_allow_costs_one_attempt_and_no_request() {
     world.settings("services_limit = 1");
     let job = world.job().service(Service::named(&image)).service(Service::named(&image));
     refused(job, "services_limit");
-    assert_eq!(front.asked(), [""; 0]);
+    assert_eq!(front.lines(), [""; 0]);
     // What is allowed runs.
     world.settings("allowed_images = [\"127.0.0.1:*/job/*:*\"]\nallowed_users = [\"dev\"]");
     let mut job = world.job().script("id -un");

@@ -12,6 +12,7 @@ mod driving;
 mod engine_trouble;
 mod entrypoints;
 mod everyday;
+#[path = "../support/front.rs"]
 mod front;
 mod image_access;
 mod image_policies;
@@ -31,6 +32,11 @@ mod processes;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;
+mod registry;
+mod registry_hostile;
+mod registry_tls;
+mod registry_tokens;
+mod scripted;
 mod services;
 mod site;
 mod smoke;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hearth::runner::{FailureClass, JobDescription, JobOutcome};
 use serde_json::Value;
 
-use crate::front::{Front, Way};
+use crate::front::Front;
 use crate::image_policies::busybox;
 use crate::pusher::{Entry, Layer, Registry};
 use crate::tools::docker_quiet;
@@ -72,7 +72,7 @@ fn one_job_for_each_architecture_and_one_that_joins_them() {
     let app = format!("{}/{repository}", world.parts.registry);
     let pipeline = world.token.clone();
     // What FROM names is on this host; its registry counts who asks for it nevertheless.
-    let front = Front::new(&world.parts.registry, Way::default());
+    let front = Front::new(&world.parts.registry);
     let base = |arch: &str| format!("{}/base-{arch}:1", front.address);
     let build = |arch: &str, run: &str| -> JobDescription {
         let mut job = world
@@ -91,7 +91,7 @@ fn one_job_for_each_architecture_and_one_that_joins_them() {
     docker(&["tag", &world.image("job/busybox"), &base("amd64")]);
     let ran = block_on(world.run(&build("amd64", "echo made for $(uname -m)")));
     ran.succeeded().says("made for x86_64").says("Successfully built");
-    assert_eq!(front.asked(), [""; 0], "a base image that is here is not asked for");
+    assert_eq!(front.lines(), [""; 0], "a base image that is here is not asked for");
 
     let mut arches = vec!["amd64"];
     if std::path::Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists() {
@@ -106,7 +106,7 @@ fn one_job_for_each_architecture_and_one_that_joins_them() {
         }
         let ran = block_on(world.run(&build("arm64", "echo made for $(uname -m)")));
         ran.succeeded().says("made for aarch64");
-        assert_eq!(front.asked(), [""; 0], "a base image that is here is not asked for");
+        assert_eq!(front.lines(), [""; 0], "a base image that is here is not asked for");
     } else {
         skip(TEST, "no qemu-aarch64 in binfmt_misc: only one architecture is built and joined");
     }

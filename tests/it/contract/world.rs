@@ -16,7 +16,7 @@ use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpe
 use hearth::settings::Limits;
 
 use super::streams::patiently;
-use crate::front::{Front, Way};
+use crate::front::{Front, on};
 use crate::pusher::{ImageSpec, Layer, Registry};
 use crate::support::{self, Parts};
 
@@ -223,7 +223,7 @@ impl<E: Engine> World<E> {
         let [base, top] = layers.each_ref().map(|layer| layer.digest()["sha256:".len()..][..12].to_owned());
         let image = ImageSpec::new(layers.to_vec());
         let pushed = Registry::new(&self.registry).push(&repository, "1", &[image]).expect("it is pushed");
-        let front = Front::new(&self.registry, Way { rate: RATE, ..Way::default() });
+        let front = Front::with(&self.registry, on("/blobs/").throttle(RATE));
         let reference = format!("{}/{repository}:1", front.address);
         let by_digest = format!("{}/{repository}@{}", front.address, pushed.digest);
         Slow { reference, by_digest, base, top, front: Some(front) }
@@ -235,7 +235,7 @@ impl<E: Engine> World<E> {
             (Backstage::Fake(fake), _) => fake.fetches(layer),
             (Backstage::Real(_), Some(front)) => {
                 let of_layer = format!("/blobs/sha256:{layer}");
-                front.asked().iter().filter(|l| l.starts_with("GET") && l.contains(&of_layer)).count()
+                front.count("GET", &of_layer)
             }
             (Backstage::Real(_), None) => 0,
         }
