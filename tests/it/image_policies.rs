@@ -42,7 +42,7 @@ fn an_image_that_is_nowhere_costs_one_attempt() {
 fn the_next_policy_is_tried_when_the_registry_is_down_and_only_then() {
     let Some(world) = World::new("fallback") else { return };
     world.settings("[pull]\nattempts = 2\nbackoff = 0\n");
-    let front = Front::new(&world.parts.registry, Way::default());
+    let front = Front::new(&world.parts.registry);
     let image = world.push("down", &[busybox()]);
     let name = image.name.replace(&world.parts.registry, &front.address);
     let job = || world.job().image(&name).script("echo it runs");
