@@ -73,7 +73,10 @@ pub(super) async fn what_a_pull_leaves_that_nobody_watches<E: Engine>(world: &Wo
         StoreKind::DockerClassic => 2,
         StoreKind::Containerd | StoreKind::Podman => 1,
     };
-    assert_eq!((world.fetches(&slow, &slow.base), world.fetches(&slow, &slow.top)), (base, 2));
+    assert_eq!(world.fetches(&slow, &slow.base), base);
+    // On a busy machine the other layer had not even been asked for when the first pull was cut.
+    let top = world.fetches(&slow, &slow.top);
+    assert!((1..=2).contains(&top), "{top}");
     world.untag(&slow.reference).await;
 }
 
