@@ -20,6 +20,7 @@ use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
 use crate::stage::{Around, Begun, around, cleanup, config, leases, prepare, run};
+use crate::store::Limits;
 
 /// How long the reader of the job log may take for the last lines of a stage that is over.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -214,6 +215,10 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         let store = around::open_store(host, &begun.settings, &log);
         let result = cleanup::run(&begun, &engine).await;
         leases::drop_all(&store, &begun);
+        // No job waits for it here, and it is once a day.
+        if store.tidy_is_due(host::now()) {
+            store.tidy(&Limits::default(), &host::moment());
+        }
         result
     };
     let result = tokio::select! {

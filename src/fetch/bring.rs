@@ -84,7 +84,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             wanted.digest
         );
         let Some(mut meeting) = self.desk.airport.meet(&what) else {
-            return self.from_any(inquiry, wanted, sources, None, None).await;
+            return self.try_sources(inquiry, wanted, sources, None, None).await;
         };
         let rules = &self.settings.pull;
         let began = Instant::now();
@@ -99,15 +99,17 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                         self.log.line(format!("  {}: another job has pulled it", wanted.digest));
                         return Ok(Brought { facts, download: None, extract: None });
                     }
-                    return self.from_any(inquiry, wanted, sources, Some(&mut meeting), None).await;
+                    return self.try_sources(inquiry, wanted, sources, Some(&mut meeting), None).await;
                 }
                 Turn::Inherit => {
                     if let Some(heir) = meeting.try_inherit() {
                         self.log.line("  the job that pulls it has to go: this one goes on with its pull");
-                        return self.from_any(inquiry, wanted, sources, Some(&mut meeting), Some(heir)).await;
+                        return self
+                            .try_sources(inquiry, wanted, sources, Some(&mut meeting), Some(heir))
+                            .await;
                     }
                 }
-                Turn::Alone => return self.from_any(inquiry, wanted, sources, None, None).await,
+                Turn::Alone => return self.try_sources(inquiry, wanted, sources, None, None).await,
                 Turn::Wait(progress) => {
                     if printed.is_none_or(|at| at.elapsed() >= rules.progress_interval) {
                         let so_far =
@@ -139,7 +141,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     /// Tries the sources in order.
-    async fn from_any(
+    async fn try_sources(
         &self,
         inquiry: &Inquiry<'_>,
         wanted: &Pull,
@@ -169,7 +171,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             let attempts = if source.is_mirror { 1 } else { rules.attempts };
             let mut attempt = 1;
             let fault = loop {
-                let pulled = self.from_one(inquiry, source, meeting.as_deref_mut(), heir.take()).await;
+                let pulled = self.pull_from(inquiry, source, meeting.as_deref_mut(), heir.take()).await;
                 let fault = match pulled {
                     Ok(brought) => {
                         drop(place);
@@ -203,7 +205,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         Err(last.unwrap_or_else(|| PullFault::Transient("there is no source for it".to_owned())))
     }
 
-    async fn from_one(
+    async fn pull_from(
         &self,
         inquiry: &Inquiry<'_>,
         source: &Source,

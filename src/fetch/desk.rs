@@ -19,6 +19,9 @@ use crate::store::{self, BackOff, Batch, EngineFacts, Store};
 /// How long what the engine says of itself is believed without asking: it has to be restarted or reloaded to change.
 const ENGINE_TTL: Duration = Duration::from_secs(600);
 
+/// How long it is remembered in which way a registry wants to be asked.
+const HINT_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Facts and registries, for one process.
 pub struct Desk<R> {
     /// The facts.
@@ -138,6 +141,26 @@ impl<R: Registries> Desk<R> {
         }
     }
 
+    /// Tells the registries what earlier processes learned of one of them.
+    pub fn recall(&self, registry: &str) -> Option<String> {
+        let known = self.store.engine_facts(&hint_name(registry), HINT_TTL, self.now())?.facts;
+        self.registries.remember(registry, &known);
+        Some(known)
+    }
+
+    /// Notes what was learned of a registry, if that is another thing than was known.
+    pub fn learn_hint(&self, registry: &str, known: Option<&str>) {
+        let Some(facts) = self.registries.hint(registry).filter(|hint| Some(hint.as_str()) != known) else {
+            return;
+        };
+        let fact = EngineFacts { endpoint: hint_name(registry), facts, at: self.now() };
+        self.learn(|batch| {
+            if !batch.engines.contains(&fact) {
+                batch.engines.push(fact);
+            }
+        });
+    }
+
     /// Returns whether a registry wants to be left alone by this account, for how long, and in which words.
     pub fn back_off(&self, registry: &str, account: &Account) -> Option<(Duration, String)> {
         let now = self.now();
@@ -193,6 +216,10 @@ impl<R: Registries> Desk<R> {
 
 fn key_of(holder: &Holder) -> Option<Vec<u8>> {
     (!holder.is_public()).then(|| holder.as_str().as_bytes().to_vec())
+}
+
+fn hint_name(registry: &str) -> String {
+    format!("registry {registry}")
 }
 
 /// An account as a text that is no secret.

@@ -46,6 +46,12 @@ fn answer(error: EngineError, reference: &str) -> Answer {
 impl Registries for Fake {
     fn trust(&self, _: &InsecureRegistries) {}
 
+    fn remember(&self, _: &str, _: &str) {}
+
+    fn hint(&self, _: &str) -> Option<String> {
+        None
+    }
+
     async fn head(&self, image: &ImageRef, at: &Version<'_>, login: Option<&Credentials>) -> Answer {
         let request = request(image, at, login);
         match self.ask_registry(&request) {

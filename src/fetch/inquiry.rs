@@ -207,12 +207,14 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let image = &inquiry.wish.reference;
         let registry = registry_of(image);
         let account = self.desk.account(inquiry.login.as_ref().map(|login| &login.credentials));
+        let known = self.desk.recall(registry);
         let mut attempt = 1;
         loop {
             let answer = match self.desk.back_off(registry, &account) {
                 Some((left, words)) => Answer::Limited { retry_after: Some(left), words },
                 None => {
                     let answer = ask().await;
+                    self.desk.learn_hint(registry, known.as_deref());
                     if let Answer::Limited { retry_after, words } = &answer {
                         let lasts = retry_after.unwrap_or(USUAL_WAIT);
                         self.desk.set_back_off(registry, &account, lasts, words);

@@ -12,6 +12,12 @@ pub trait Registries {
     /// Tells which registries go without TLS, by the engine's word. Before the first question.
     fn trust(&self, insecure: &InsecureRegistries);
 
+    /// Takes what [`Registries::hint`] returned in an earlier process.
+    fn remember(&self, registry: &str, hint: &str);
+
+    /// Returns what was learned of a registry: one line without secrets that may spare the next process a question.
+    fn hint(&self, registry: &str) -> Option<String>;
+
     /// Asks for a manifest's digest.
     async fn head(&self, image: &ImageRef, at: &Version<'_>, login: Option<&Credentials>) -> Answer;
 
@@ -49,6 +55,14 @@ impl Registries for Online {
             entries.for_each(|entry| settings.insecure.add(entry));
             Registry::new(settings)
         });
+    }
+
+    fn remember(&self, registry: &str, hint: &str) {
+        self.registry().remember(registry, hint);
+    }
+
+    fn hint(&self, registry: &str) -> Option<String> {
+        self.registry().hint(registry)
     }
 
     async fn head(&self, image: &ImageRef, at: &Version<'_>, login: Option<&Credentials>) -> Answer {

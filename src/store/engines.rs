@@ -10,7 +10,7 @@ use super::values::{ms, time};
 /// What an engine said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineFacts {
-    /// Its endpoint.
+    /// Whose they are: an engine's endpoint, or `registry ` and a registry's name.
     pub endpoint: String,
     /// The facts, in JSON of the asker's.
     pub facts: String,

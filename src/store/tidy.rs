@@ -31,7 +31,7 @@ pub struct Limits {
     pub rows: u32,
     /// For how long they are, and contents that no tag names, digests' origins and what indexes hold.
     pub rows_for: Duration,
-    /// How many contents, origins and links there are at most.
+    /// How many contents, origins, links and facts of engines and registries there are at most.
     pub contents: u32,
     /// How many proofs are kept.
     pub proofs: u32,
@@ -93,6 +93,7 @@ fn tidy(db: &Connection, place: &StorePlace, limits: &Limits, moment: &Moment) -
         ("proof", "at_ms", limits.proofs),
         ("link", "at_ms", limits.contents),
         ("origin", "at_ms", limits.contents),
+        ("engine", "at_ms", limits.contents),
     ] {
         tidied.deleted += beyond(db, table, order, most)?;
     }
