@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::desk::registry_of;
 use super::fault::PullFault;
-use super::flight::{Heir, Meeting, Turn};
+use super::flight::{Heir, Meeting, State, Turn};
 use super::inquiry::Inquiry;
 use super::pull::{self, Pulled, Watchers};
 use super::registries::Registries;
@@ -93,9 +93,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         loop {
             match meeting.turn(rules.no_progress_timeout).unwrap_or(Turn::Alone) {
                 Turn::Lead => {
-                    if printed.is_some()
-                        && let Some(facts) = self.here(inquiry, sources).await?
-                    {
+                    // Another one may have been through just before, or while this one waited.
+                    if let Some(facts) = self.brought_meanwhile(inquiry, sources).await? {
                         self.log.line(format!("  {}: another job has pulled it", wanted.digest));
                         return Ok(Brought { facts, download: None, extract: None });
                     }
@@ -129,9 +128,22 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         }
     }
 
-    /// Looks whether one of the sources' names is here, for the platform wanted.
-    async fn here(&self, inquiry: &Inquiry<'_>, sources: &[Source]) -> Result<Option<ImageFacts>, PullFault> {
+    /// Looks whether another process has brought it, for the platform wanted. That something has its name proves nothing:
+    /// it has to be on record where it came from.
+    async fn brought_meanwhile(
+        &self,
+        inquiry: &Inquiry<'_>,
+        sources: &[Source],
+    ) -> Result<Option<ImageFacts>, PullFault> {
+        let repository = inquiry.wish.reference.full_repository().unwrap_or_default();
+        let origins = self.desk.origins(&repository);
         for source in sources {
+            let is_it = |(digest, via): &(String, String)| {
+                source.name.digest() == Some(digest) && source.name.full_repository().as_ref() == Some(via)
+            };
+            if !origins.iter().any(is_it) {
+                continue;
+            }
             let found = self.engine.image(&source.name.normalized()).await.map_err(PullFault::Engine)?;
             if let Some(facts) = found.filter(|facts| fits(inquiry.wish, facts, self.native)) {
                 return Ok(Some(facts));
@@ -154,16 +166,20 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let place = match &heir {
             Some(_) => None,
             None => {
-                let mut told = false;
-                self.desk
-                    .airport
-                    .place(rules.concurrent, |waited| {
-                        if !told && waited >= Duration::from_secs(1) {
-                            told = true;
-                            self.log.line("  waiting for other pulls on this host to end");
-                        }
-                    })
-                    .await
+                let mut told = Duration::ZERO;
+                let waits = |waited: Duration| {
+                    if waited.saturating_sub(told) < Duration::from_secs(1) {
+                        return;
+                    }
+                    if told.is_zero() {
+                        self.log.line("  waiting for other pulls on this host to end");
+                    }
+                    told = waited;
+                    if let Some(meeting) = meeting.as_deref_mut() {
+                        meeting.say(&State::Pulls("it waits for other pulls to end".to_owned()));
+                    }
+                };
+                self.desk.airport.place(rules.concurrent, waits).await
             }
         };
         let mut last = wanted.mirrors_only.clone().map(PullFault::Refused);

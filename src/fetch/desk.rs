@@ -180,6 +180,12 @@ impl<R: Registries> Desk<R> {
         self.store.commit(&Batch { back_offs: vec![back_off], ..Batch::default() }, now);
     }
 
+    /// Returns what was obtained for a repository: digests, and the repositories they came through.
+    pub fn origins(&self, repository: &str) -> Vec<(String, String)> {
+        let found = self.store.repository(repository).origins.into_iter();
+        found.map(|origin| (origin.digest, origin.through.unwrap_or(origin.repository))).collect()
+    }
+
     /// Adds to what is written down later.
     pub fn learn(&self, add: impl FnOnce(&mut Batch)) {
         add(&mut self.learned.borrow_mut());

@@ -111,7 +111,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 }
                 Verdict::Refuse(refusal) => {
                     if matches!(refusal, Refusal::Denied(_)) {
-                        inquiry.homes.iter().for_each(|home| self.desk.learn_refusal(home));
+                        inquiry.homes.first().inspect(|home| self.desk.learn_refusal(home));
                     }
                     return Err(PullFault::Refused(refusal));
                 }
