@@ -43,5 +43,5 @@ impl Fake {
 
 /// Tells whether a trouble shows at the manifest already, and not only when layers come.
 pub(super) fn is_at_once(trouble: Trouble) -> bool {
-    matches!(trouble, Trouble::NotFound | Trouble::Denied | Trouble::Status(_))
+    matches!(trouble, Trouble::NotFound | Trouble::Denied | Trouble::Status(_) | Trouble::Down)
 }

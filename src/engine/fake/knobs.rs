@@ -66,6 +66,11 @@ impl Fake {
         self.look(|state| state.registries.trouble(reference, trouble, times));
     }
 
+    /// Takes back what [`Fake::trouble`] has left for an image.
+    pub fn calm(&self, reference: &str) {
+        self.look(|state| state.registries.calm(reference));
+    }
+
     /// Sets how many bytes a second layers come with; at first they come at once.
     pub fn download_rate(&self, rate: u64) {
         self.look(|state| state.pulls.rate = rate);

@@ -17,6 +17,8 @@ pub enum Trouble {
     Denied,
     /// The registry answers with this status, such as 503 or 429.
     Status(u16),
+    /// The registry is down: nobody listens there.
+    Down,
     /// The connection breaks in the middle of a layer.
     Reset,
     /// The host's disk fills up while a layer is unpacked.
@@ -78,6 +80,12 @@ impl Registries {
         }
     }
 
+    pub(super) fn calm(&mut self, reference: &str) {
+        if let Some(upstream) = self.upstream.get_mut(&name(reference)) {
+            upstream.troubles.clear();
+        }
+    }
+
     /// Answers which platforms an image has.
     pub(super) fn platforms(&mut self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
         Ok(match self.manifest(request)?.0 {
@@ -121,15 +129,18 @@ impl Registries {
         };
         let (asked, upstream) = found.ok_or_else(missing)?;
         let head = format!("Head \"https://{}\"", reference.replacen('/', "/v2/", 1));
-        if let Some((user, password)) = &upstream.login {
-            match &request.login {
-                None => return Err(refused(500, format!("{head}: no basic auth credentials"))),
-                Some(login) if &login.username != user || login.password.expose() != password => {
-                    return Err(refused(500, format!("{head}: unauthorized: authentication required")));
-                }
-                Some(_) => {}
+        let login_refusal = match (&upstream.login, &request.login) {
+            (None, _) => None,
+            (Some(_), None) => Some("no basic auth credentials"),
+            (Some((user, password)), Some(login))
+                if login.username == *user && login.password.expose() == password =>
+            {
+                None
             }
-        }
+            (Some(_), Some(_)) => Some("unauthorized: authentication required"),
+        };
+        // A registry that is out of order looks at no logins.
+        let comes_now = |trouble| comes_now(trouble) && (login_refusal.is_none() || is_at_once(trouble));
         let first = upstream.troubles.front_mut().filter(|(trouble, _)| comes_now(*trouble));
         let trouble = first.map(|(trouble, times)| {
             *times = times.saturating_sub(1);
@@ -137,6 +148,11 @@ impl Registries {
         });
         upstream.troubles.retain(|(_, times)| *times > 0);
         match trouble {
+            None if let Some(words) = login_refusal => Err(refused(500, format!("{head}: {words}"))),
+            Some(Trouble::Down) => {
+                let host = parsed.as_ref().and_then(ImageRef::registry).unwrap_or_default();
+                Err(refused(500, format!("{head}: dial tcp: {host}: connect: connection refused")))
+            }
             Some(Trouble::NotFound) => Err(missing()),
             Some(Trouble::Denied) => Err(refused(
                 404,
