@@ -62,7 +62,6 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             mirrors.into_iter().map(|name| Source { name, is_mirror: true }).collect();
         let own = image.full_repository().unwrap_or_default();
         match (format!("{own}@{digest}").parse(), &wanted.mirrors_only) {
-            (_, Some(refusal)) if sources.is_empty() => return Err(PullFault::Refused(refusal.clone())),
             (_, Some(_)) => {}
             (Ok(name), None) => sources.push(Source { name, is_mirror: false }),
             (Err(_), None) => return Err(PullFault::Transient(format!("{own} has no name to pull by"))),
@@ -232,6 +231,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let login = if source.is_mirror {
             self.logins.operators(&source.name, self.log).await
         } else {
+            self.tell_login(inquiry);
             inquiry.login.clone()
         };
         let registry = registry_of(&source.name);

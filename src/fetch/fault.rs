@@ -173,9 +173,9 @@ impl PullFault {
         match self {
             Self::NotFound(words) => theirs(format!("{name} was not found: {words}"))
                 .hint("check the name and the tag, and that it was pushed"),
-            Self::Denied(words) => theirs(format!("{name} may not be read: {words}")).hint(
-                "the job needs credentials for it: the variable DOCKER_AUTH_CONFIG, or access of this project's job token to the registry",
-            ),
+            Self::Denied(words) => {
+                theirs(format!("{name} may not be read: {words}")).hint(credentials_for(wish))
+            }
             Self::NoSuchPlatform => theirs(format!("{name} has no variant for this platform")),
             Self::Refused(refusal) => {
                 let message = format!("{name} {refusal}");
@@ -183,21 +183,46 @@ impl PullFault {
                     Fault::Job => theirs(message),
                     Fault::System => Failure::system(message),
                 };
-                refusal.hints().into_iter().fold(failure, Failure::hint)
+                hints(refusal, wish).into_iter().fold(failure, Failure::hint)
             }
-            Self::Limited { .. } => Failure::system(format!("{name} could not be pulled: {}", self.words()))
-                .hint("credentials of one's own raise the limit; a mirror spares it: see [pull.mirrors]"),
-            Self::WrongContent(words) => {
-                Failure::system(format!("{name} could not be pulled, what came is not what was asked for: {words}"))
-                    .hint("a proxy or a mirror on the way may be broken")
+            Self::Limited { .. } => {
+                Failure::system(format!("{name} could not be pulled: {}", self.words())).hint(Refusal::SPARED)
             }
+            Self::WrongContent(words) => Failure::system(format!(
+                "{name} could not be pulled, what came is not what was asked for: {words}"
+            ))
+            .hint("a proxy or a mirror on the way may be broken"),
             Self::Stopped => Failure::system("prepare was stopped by the runner"),
-            Self::NoSpace(words) => Failure::system(format!("{name} does not fit on the engine's disk: {words}"))
-                .hint("see docker system df; docker image prune removes images that no tag names"),
+            Self::NoSpace(words) => {
+                Failure::system(format!("{name} does not fit on the engine's disk: {words}"))
+                    .hint("see docker system df; docker image prune removes images that no tag names")
+            }
             Self::Transient(words) => Failure::system(format!("{name} could not be pulled: {words}"))
                 .hint("the registry or the way to it failed; the runner tries again"),
             Self::Engine(error) => error.clone().into(),
         }
+    }
+}
+
+/// Says where credentials for an image belong.
+fn credentials_for(wish: &ImageWish) -> &'static str {
+    match wish.chosen_by {
+        Fault::Job => {
+            "the job needs credentials for it: the variable DOCKER_AUTH_CONFIG, or access of this project's job token to the registry"
+        }
+        Fault::System => {
+            "this host needs credentials for it: docker login writes them where [pull] docker_config_dir says"
+        }
+    }
+}
+
+fn hints(refusal: &Refusal, wish: &ImageWish) -> Vec<&'static str> {
+    match refusal {
+        Refusal::Denied(_) => vec![credentials_for(wish)],
+        Refusal::NotHere if wish.reference.id().is_some() => {
+            vec!["an ID names no registry that it could be fetched from: name the image itself"]
+        }
+        other => other.hints(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One image that a job wants: what is known of it, and the answers that its rules ask for.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -33,6 +34,8 @@ pub(super) struct Inquiry<'w> {
     pub(super) homes: Vec<Home>,
     pub(super) local: Option<ImageFacts>,
     answers: Answers,
+    /// Whether the job log has said whose login it is.
+    told: Cell<bool>,
     tag_was: Option<String>,
 }
 
@@ -73,7 +76,15 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             Some(_) => self.desk.store.tag_digest(&image.normalized()),
             None => None,
         };
-        Ok(Inquiry { wish, login, homes, local, answers: Answers::default(), tag_was })
+        Ok(Inquiry {
+            wish,
+            login,
+            homes,
+            local,
+            answers: Answers::default(),
+            told: Cell::new(false),
+            tag_was,
+        })
     }
 
     /// Asks until it is decided what one policy means.
@@ -107,6 +118,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 }
                 Verdict::Pull(pull) => {
                     self.keep(inquiry, &pull.record);
+                    if let Some(refusal) = &pull.mirrors_only
+                        && self.settings.pull.mirrors.of(&inquiry.wish.reference, &pull.digest).is_empty()
+                    {
+                        return Err(PullFault::Refused(refusal.clone()));
+                    }
                     return Ok(Decided::Pull(pull));
                 }
                 Verdict::Refuse(refusal) => {
@@ -163,13 +179,23 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         Ok(None)
     }
 
-    /// Asks the registry, again where that may help.
+    /// Says in the job log whose login is used, once.
+    pub(super) fn tell_login(&self, inquiry: &Inquiry<'_>) {
+        if let Some(login) = inquiry.login.as_ref().filter(|_| !inquiry.told.replace(true)) {
+            login.tell(&inquiry.wish.reference, self.log);
+        }
+    }
+
+    /// Asks the registry, again where that may help; not where it was asked in vain just before, by another policy.
     async fn ask(&self, inquiry: &Inquiry<'_>, question: &Question) -> Answer {
         let image = &inquiry.wish.reference;
-        let login = inquiry.login.as_ref().map(|login| &login.credentials);
-        if let Some(login) = &inquiry.login {
-            login.tell(image, self.log);
+        let Answers { tag, digests, .. } = &inquiry.answers;
+        let in_vain = |answer: &&Answer| matches!(answer, Answer::Unreachable(_) | Answer::Limited { .. });
+        if let Some(answer) = tag.iter().chain(digests.values()).find(in_vain) {
+            return answer.clone();
         }
+        let login = inquiry.login.as_ref().map(|login| &login.credentials);
+        self.tell_login(inquiry);
         let version = match question {
             Question::Tag => Version::Tag(image.tag().unwrap_or("latest")),
             Question::Digest(digest) => Version::Digest(digest),

@@ -91,30 +91,28 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             Ok(inquiry) => inquiry,
             Err(fault) => return Err(fault.failure(wish)),
         };
-        let mut last = None;
+        let mut last: Option<(PullPolicy, PullFault)> = None;
         for policy in &wish.policies {
-            match self.by_policy(&mut inquiry, *policy).await {
+            let decided = self.decide(&mut inquiry, *policy).await;
+            // What the next policy comes to as well is said once, by the failure.
+            if let Some((policy, fault)) = last.filter(|(_, fault)| decided.as_ref().err() != Some(fault)) {
+                let words = fault.words();
+                self.log.warn(format!("WARNING: {} {name}, pull policy {policy}: {words}", wish.purpose));
+            }
+            let got = match decided {
+                Ok(Decided::Use(found)) => self.use_it(&inquiry, *found).await,
+                Ok(Decided::Pull(wanted)) => self.pull(&inquiry, *wanted).await,
+                Err(fault) => Err(fault),
+            };
+            match got {
                 Ok(got) => return self.settle(wish, got, *policy, began),
                 Err(fault) if fault.is_final() => return Err(self.failure(&inquiry, fault).await),
-                Err(fault) => {
-                    self.log.warn(format!(
-                        "WARNING: {} {name}, pull policy {policy}: {}",
-                        wish.purpose,
-                        fault.words()
-                    ));
-                    last = Some(fault);
-                }
+                Err(fault) => last = Some((*policy, fault)),
             }
         }
-        let fault = last.unwrap_or_else(|| PullFault::Transient("no pull policy is left".to_owned()));
+        let fault = last.map(|(_, fault)| fault);
+        let fault = fault.unwrap_or_else(|| PullFault::Transient("no pull policy is left".to_owned()));
         Err(self.failure(&inquiry, fault).await)
-    }
-
-    async fn by_policy(&self, inquiry: &mut Inquiry<'_>, policy: PullPolicy) -> Result<Got, PullFault> {
-        match self.decide(inquiry, policy).await? {
-            Decided::Use(found) => self.use_it(inquiry, *found).await,
-            Decided::Pull(wanted) => self.pull(inquiry, *wanted).await,
-        }
     }
 
     async fn use_it(&self, inquiry: &Inquiry<'_>, found: Use) -> Result<Got, PullFault> {

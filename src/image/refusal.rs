@@ -46,6 +46,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What to do about a registry that has had enough.
+    pub const SPARED: &str =
+        "credentials of one's own raise the limit; a mirror spares it: see mirrors under [pull]";
+
     /// Tells whether no other policy may be tried. What the registry refuses stays refused; what one policy cannot know, the
     /// next one may find out.
     pub fn is_final(&self) -> bool {
@@ -98,11 +102,9 @@ impl Refusal {
             Self::LocalOnly => vec![ALLOW_LOCAL],
             Self::NoProof => vec![
                 "name the image with its registry and a pull policy that may ask there: always or if-not-present",
-                ALLOW_LOCAL,
             ],
-            Self::Unreachable(_) | Self::Limited { .. } => {
-                vec!["the registry or the way to it failed; the runner tries again"]
-            }
+            Self::Unreachable(_) => vec!["the registry or the way to it failed; the runner tries again"],
+            Self::Limited { .. } => vec![Self::SPARED],
         }
     }
 }
