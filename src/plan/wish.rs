@@ -70,7 +70,8 @@ impl Wishes {
             return Err(Failure::job("the job names no image, and this host has no default one")
                 .hint("write image: in .gitlab-ci.yml; the host's operator can set image under [job]"));
         }
-        let build = wish("build image", &name, &job.image, settings, native)?;
+        let chosen_by = if job.image.name.is_empty() { Fault::System } else { Fault::Job };
+        let build = ImageWish { chosen_by, ..wish("build image", &name, &job.image, settings, native)? };
         check_image(&name, &[&own, &settings.image], &settings.allowed_images, "allowed_images")?;
         let user = decide_user(&job.image.user, &settings.user, &settings.allowed_users)?.unwrap_or_default();
         let entrypoint = entrypoint(&job.image, "image", settings, &mut notes);
@@ -213,7 +214,8 @@ fn services(
                 Failure::job("a service names no image").hint("variables that are not set expand to nothing")
             );
         }
-        let image = wish("service", name, &request.image, settings, native)?;
+        let chosen_by = if *configured { Fault::System } else { Fault::Job };
+        let image = ImageWish { chosen_by, ..wish("service", name, &request.image, settings, native)? };
         check_image(name, &own, &settings.allowed_services, "allowed_services")?;
         let user = decide_service_user(&request.image.user, &settings.user, &settings.allowed_users)?;
         let mut names = image.reference.service_aliases();
@@ -290,8 +292,12 @@ pub fn satisfies(has: &Platform, asked: &Platform) -> bool {
 pub fn wrong_platform(wish: &ImageWish, wanted: &Platform, has: &[Platform]) -> Failure {
     let has: Vec<&Platform> = has.iter().filter(|p| p.is_known()).collect();
     let list = if has.is_empty() { String::new() } else { format!("; it has {}", list_platforms(has)) };
-    Failure::job(format!("{} {} has no variant for {wanted}{list}", wish.purpose, wish.reference.familiar()))
-        .hint("use an image built for this architecture, or run the job on a runner of the image's own")
+    let message = format!("{} {} has no variant for {wanted}{list}", wish.purpose, wish.reference.familiar());
+    let failure = match wish.chosen_by {
+        Fault::Job => Failure::job(message),
+        Fault::System => Failure::system(message),
+    };
+    failure.hint("use an image built for this architecture, or run the job on a runner of the image's own")
 }
 
 #[cfg(test)]
