@@ -1,6 +1,10 @@
 //! The middle ring: whole stages in process, on the behaving fake engine and a clock that stands still.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod access;
+mod access_host;
+mod access_rules;
+mod access_walk;
 mod bench;
 mod chaos;
 mod cleanup;

@@ -60,7 +60,10 @@ impl Directory {
     fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("hearth-stages-{}-{count}", std::process::id()));
+        // In memory, if that is to be had: thousands of jobs write down what they learned.
+        let memory = PathBuf::from("/dev/shm");
+        let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let path = base.join(format!("hearth-stages-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -82,8 +85,10 @@ pub(crate) struct World {
     pub(crate) variables: BTreeMap<&'static str, String>,
     /// Whether the runner gives its stages a directory for hints.
     pub(crate) hints: bool,
+    /// The directory of the operator's `config.json`.
+    pub(crate) operator_dir: Option<PathBuf>,
     /// Where the host's facts are.
-    facts: PathBuf,
+    pub(crate) facts: PathBuf,
     directory: Directory,
 }
 
@@ -134,7 +139,7 @@ impl World {
         ]);
         let directory = Directory::new();
         let facts = directory.0.join("store");
-        Self { fake, settings, job, variables, hints: true, facts, directory }
+        Self { fake, settings, job, variables, hints: true, operator_dir: None, facts, directory }
     }
 
     /// Makes another job of another slot on the same host.
@@ -254,7 +259,8 @@ impl World {
     /// Returns what surrounds a prepare that nobody wishes to end.
     pub(crate) fn around(&self) -> Around<Fake> {
         let (_, departure) = Departure::new();
-        Around { operator_dir: None, registries: self.fake.clone(), store: self.store(), departure }
+        let (operator_dir, registries) = (self.operator_dir.clone(), self.fake.clone());
+        Around { operator_dir, registries, store: self.store(), departure }
     }
 
     /// Opens the facts, as each process does.
