@@ -23,6 +23,8 @@ pub struct JobDescription {
     pub pipeline_stage: String,
     /// The project's number.
     pub project_id: u64,
+    /// The user whose rights the job token has.
+    pub user_id: u64,
     /// The project's path with its namespace, such as `group/project`.
     pub project_path: String,
     /// The GitLab server, also of the artifacts API.
@@ -80,6 +82,7 @@ impl JobDescription {
             name: "try".to_owned(),
             pipeline_stage: "test".to_owned(),
             project_id: 1,
+            user_id: 1,
             project_path: "try/project".to_owned(),
             server_url: "http://gitlab.invalid".to_owned(),
             version: RunnerVersion::default(),

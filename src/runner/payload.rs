@@ -78,9 +78,10 @@ fn job_info(job: &JobDescription) -> Value {
     }
     if job.version.since(18, 5) {
         info["project_full_path"] = json!(job.project_path);
-        for key in ["namespace_id", "root_namespace_id", "organization_id", "user_id", "queue_depth"] {
+        for key in ["namespace_id", "root_namespace_id", "organization_id", "queue_depth"] {
             info[key] = json!(1);
         }
+        info["user_id"] = json!(job.user_id);
         info["instance_id"] = json!("try");
         info["instance_uuid"] = json!("");
         info["queue_size"] = json!(0);

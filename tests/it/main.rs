@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::disallowed_methods, reason = "tests are told by their environment where their parts are")]
 
+mod access;
 mod api_front;
 mod bad_input;
 mod cancel;
