@@ -66,6 +66,8 @@ const PRIOR_BYTES: f64 = 4.0e6;
 const AGEING: f64 = 0.9;
 /// Phases below this are too short to say anything.
 const SHORTEST_SECONDS: f64 = 0.02;
+/// What lies beside the bytes takes no longer than this; more is a pause between two tries.
+const LONGEST_OVERHEAD: f64 = 15.0;
 
 /// What one pull took; `None` where it is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -78,19 +80,40 @@ pub struct PullSample {
     pub download_seconds: Option<f64>,
     /// Seconds in which layers were unpacked.
     pub extract_seconds: Option<f64>,
+    /// Seconds of the whole pull.
+    pub total_seconds: Option<f64>,
 }
 
-/// Fits the speeds of a pull from this host's own, newest first: the link's from those of one registry, the disk's from
-/// `all`. A speed is bytes over seconds of all of them together, so large pulls say more than small ones; `start` counts
-/// as one small pull, so that a single odd one does not decide, and is all there is where no pull says anything.
+impl PullSample {
+    /// Returns the seconds beside the bytes; 0 where both phases ran side by side.
+    fn overhead_seconds(&self) -> Option<f64> {
+        let rest = self.total_seconds? - self.download_seconds? - self.extract_seconds?;
+        rest.is_finite().then(|| rest.clamp(0.0, LONGEST_OVERHEAD))
+    }
+}
+
+/// Fits what pulls cost from this host's own, newest first: the link's speed from those of one registry, the disk's and
+/// the overhead from `all`. A speed is bytes over seconds of all of them together, so large pulls say more than small ones;
+/// `start` counts as one small pull, so that a single odd one does not decide, and is all there is where no pull says
+/// anything.
 pub fn fit(link: &[PullSample], all: &[PullSample], start: Cost) -> Cost {
     let download = link.iter().map(|pull| (pull.compressed, pull.download_seconds));
     let unpack = all.iter().map(|pull| (pull.unpacked, pull.extract_seconds));
     Cost {
-        overhead_seconds: start.overhead_seconds,
+        overhead_seconds: overhead(all, start.overhead_seconds),
         download_bytes_per_second: speed(download, start.download_bytes_per_second),
         unpack_bytes_per_second: speed(unpack, start.unpack_bytes_per_second),
     }
+}
+
+fn overhead(pulls: &[PullSample], start: f64) -> f64 {
+    let (mut seconds, mut weights, mut weight) = (start, 1.0, 1.0);
+    for overhead in pulls.iter().filter_map(PullSample::overhead_seconds) {
+        seconds += weight * overhead;
+        weights += weight;
+        weight *= AGEING;
+    }
+    seconds / weights
 }
 
 fn speed(pulls: impl Iterator<Item = (Option<u64>, Option<f64>)>, start: f64) -> f64 {
@@ -137,6 +160,22 @@ mod tests {
         assert!((0.9e6..1.1e6).contains(&large), "{large}");
         let small = link(&[pull(0, 0.1), PullSample { compressed: Some(1000), ..pull(0, 0.5) }]);
         assert!((1.5e6..2.5e6).contains(&small), "{small}");
+    }
+
+    #[test]
+    fn the_overhead_is_what_the_bytes_do_not_explain() {
+        let pull = |total| PullSample {
+            download_seconds: Some(3.0),
+            extract_seconds: Some(2.0),
+            total_seconds: Some(total),
+            ..Default::default()
+        };
+        let overhead = |pulls: &[PullSample]| fit(&[], pulls, Cost::default()).overhead_seconds;
+        assert!((overhead(&[pull(9.0); 30]) - 4.0).abs() < 0.3);
+        // Phases that overlap leave no rest, and a pause between two tries is none.
+        assert!(overhead(&[pull(4.0); 30]) < 0.3);
+        assert!(overhead(&[pull(4000.0); 40]) <= 15.0);
+        assert_eq!(overhead(&[PullSample { total_seconds: None, ..pull(9.0) }]), 1.5);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Result, params};
 
 use super::Store;
 use super::place::StorePlace;
-use super::values::{ms, rate_at};
+use super::values::{ms, rate_at, uint};
 
 /// Which tags are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,17 @@ pub(super) fn into_repository(
 }
 
 impl Store {
+    /// Returns how many uses, since a time, became part of their repositories with their tags: only their number is known.
+    pub fn folded_uses(&self, since: Duration) -> u64 {
+        self.read(|db| {
+            db.query_row(
+                "SELECT coalesce(sum(uses), 0) FROM repository WHERE weight > 0 AND last_use_ms >= ?1",
+                [ms(since)],
+                |row| row.get(0).map(uint),
+            )
+        })
+    }
+
     /// Folds tags that were not used for long into their repository, and returns how many.
     pub fn fold(&self, rules: FoldRules, now: Duration) -> u64 {
         self.write(|db| fold(db, &self.place, rules, ms(now))).unwrap_or_default()

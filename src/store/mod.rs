@@ -99,6 +99,29 @@ impl Store {
         (Self { place: place.clone(), opened: now, inner: Mutex::new(inner) }, trouble)
     }
 
+    /// Opens the store to look at what it knows, and makes or sets aside nothing; `None` if there is none. A file of an
+    /// older hearth is brought up to date, as by any other process.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    pub fn open_existing(place: &StorePlace, now: Duration) -> Result<Option<Self>, Trouble> {
+        let file = match open::look(place) {
+            open::Found::Ready(file) => file,
+            open::Found::Missing => return Ok(None),
+            open::Found::Trouble(trouble) => return Err(trouble),
+            open::Found::Corrupt(reason) => {
+                return Err(Trouble::at(&place.file(), TroubleKind::Corrupt, &reason));
+            }
+            open::Found::Older(..) => match open::open(place, now) {
+                (Some(file), None) => file,
+                (_, Some(trouble)) => return Err(trouble),
+                (None, None) => return Ok(None),
+            },
+        };
+        let inner = Inner { file: Some(file), troubled: false, trouble: None };
+        Ok(Some(Self { place: place.clone(), opened: now, inner: Mutex::new(inner) }))
+    }
+
     /// Makes a store that knows nothing and keeps nothing.
     pub fn void() -> Self {
         let place = StorePlace::new("/nonexistent", Sharing::Owner);

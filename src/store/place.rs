@@ -1,10 +1,12 @@
 //! Where the store is, who shares it, and its parameters.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::Score;
 
+/// Where root keeps the facts.
+const SYSTEM_DIR: &str = "/var/lib/hearth";
 /// The file's name.
 const FILE: &str = "hearth.db";
 
@@ -64,6 +66,25 @@ impl StorePlace {
         }
     }
 
+    /// Chooses the directory: the operator's setting, else root's own, else the user's (`XDG_STATE_HOME`, which only counts
+    /// if it is absolute, or below `HOME`). `None`: there is no place for facts.
+    pub fn choose(
+        setting: Option<&Path>,
+        is_root: bool,
+        state_home: Option<&Path>,
+        home: Option<&Path>,
+    ) -> Option<Self> {
+        let of_user = || {
+            let base = state_home.filter(|dir| dir.is_absolute()).map(Path::to_owned);
+            Some(base.or_else(|| home.map(|home| home.join(".local/state")))?.join("hearth"))
+        };
+        match setting {
+            Some(dir) => Some(Self::new(dir, Sharing::Group)),
+            None if is_root => Some(Self::new(SYSTEM_DIR, Sharing::Group)),
+            None => Some(Self::new(of_user()?, Sharing::Owner)),
+        }
+    }
+
     /// Returns the file.
     pub fn file(&self) -> PathBuf {
         self.directory.join(FILE)
@@ -77,5 +98,31 @@ impl StorePlace {
     /// What names of files that were set aside begin with.
     pub(super) fn corrupt_prefix() -> String {
         format!("{FILE}.corrupt-")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Sharing, StorePlace};
+
+    #[test]
+    fn facts_are_kept_where_the_operator_says_else_by_user() {
+        let place = |setting: Option<&str>, root, state: Option<&str>, home: Option<&str>| {
+            let place =
+                StorePlace::choose(setting.map(Path::new), root, state.map(Path::new), home.map(Path::new))?;
+            Some((place.directory, place.sharing))
+        };
+        let dir = PathBuf::from;
+        assert_eq!(place(Some("/x"), true, None, None), Some((dir("/x"), Sharing::Group)));
+        assert_eq!(place(Some("/x"), false, None, None), Some((dir("/x"), Sharing::Group)));
+        assert_eq!(place(None, true, Some("/s"), Some("/h")), Some((dir("/var/lib/hearth"), Sharing::Group)));
+        assert_eq!(place(None, false, Some("/s"), Some("/h")), Some((dir("/s/hearth"), Sharing::Owner)));
+        assert_eq!(
+            place(None, false, Some("relative"), Some("/h")),
+            Some((dir("/h/.local/state/hearth"), Sharing::Owner))
+        );
+        assert_eq!(place(None, false, None, None), None);
     }
 }

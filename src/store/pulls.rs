@@ -162,6 +162,7 @@ fn samples(db: &Connection, which: &str, from: &str) -> Result<Vec<PullSample>> 
             unpacked: row.get::<_, Option<i64>>(1)?.map(uint),
             download_seconds: row.get(2)?,
             extract_seconds: row.get(3)?,
+            total_seconds: row.get(4)?,
         })
     })?;
     rows.collect()

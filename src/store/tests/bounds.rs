@@ -42,7 +42,9 @@ fn tags_of_a_crowded_repository_that_nobody_uses_become_part_of_it() {
     assert_eq!(store.fold(rules, NOW + DAY * 13), 0);
     store.commit(&uses([used(&format!("{APP}:c5"))]), NOW + DAY * 13);
     let prior = store.prior(APP, NOW + DAY * 15);
+    assert_eq!(store.folded_uses(Duration::ZERO), 0);
     assert_eq!(store.fold(rules, NOW + DAY * 15), 4);
+    assert_eq!((store.folded_uses(NOW), store.folded_uses(NOW + DAY * 30)), (4, 0));
     let names: Vec<String> = store.tags().into_iter().map(|tag| tag.name).collect();
     assert_eq!(
         names,

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::make::migrate;
 use super::super::open::MIGRATIONS;
-use super::super::{Sharing, StorePlace, TroubleKind};
+use super::super::{Sharing, Store, StorePlace, TroubleKind};
 use super::{Dir, NOW, names, open, open_troubled, raw, used, uses};
 
 fn modes(place: &StorePlace) -> Vec<(String, u32)> {
@@ -164,4 +164,17 @@ fn a_file_of_another_programs_is_left_alone_and_an_empty_one_is_filled() {
     assert!(raw(&place).prepare("SELECT x FROM theirs").is_ok());
     std::fs::write(place.file(), "").unwrap();
     assert!(open(&place).commit(&uses([used("alpine:3")]), NOW));
+}
+
+#[test]
+fn a_look_at_what_is_there_makes_nothing_and_sets_nothing_aside() {
+    let dir = Dir::new();
+    let place = dir.place();
+    assert!(Store::open_existing(&place, NOW).unwrap().is_none());
+    assert!(!place.directory.exists());
+    open(&place).commit(&uses([used("alpine:3")]), NOW);
+    assert_eq!(Store::open_existing(&place, NOW).unwrap().unwrap().tags().len(), 1);
+    std::fs::write(place.file(), [b'x'; 8192]).unwrap();
+    let trouble = Store::open_existing(&place, NOW).map(|_| ()).unwrap_err();
+    assert_eq!((trouble.kind, std::fs::read(place.file()).unwrap()[0]), (TroubleKind::Corrupt, b'x'));
 }
