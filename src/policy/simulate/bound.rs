@@ -50,11 +50,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Reads the intervals from a trace.
-    pub fn new(trace: &Trace, cost: Cost) -> Self {
+    /// Reads the intervals from a trace. `usual` is what pulls cost where the trace does not say.
+    pub fn new(trace: &Trace, usual: Cost) -> Self {
         let mut problem = Self::default();
         let mut last: Vec<Option<u32>> = vec![None; trace.layers.len()];
-        for (job, (_, version)) in trace.jobs().enumerate() {
+        for (job, (event, version)) in trace.jobs().enumerate() {
+            let cost = trace.cost(event.tag, usual);
             let layers = &trace.versions[version];
             let unpacked = |layer: LayerIx| trace.layers[layer as usize].unpacked as f64;
             let image: f64 = layers.iter().map(|&layer| unpacked(layer)).sum();

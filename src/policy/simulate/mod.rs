@@ -9,11 +9,15 @@
 pub mod bound;
 pub mod clairvoyant;
 pub mod grid;
+pub mod recorded;
 pub mod replay;
 pub mod trace;
 
 #[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;
 
+pub use recorded::{Record, RecordedUse};
 pub use replay::{Outcome, Policy, Setup, replay};
 pub use trace::{BadTrace, Trace};

@@ -28,7 +28,7 @@ pub struct Setup {
     pub budget: u64,
     /// Seconds between two looks at the registry for moved tags; `None` to see a move only when a job pulls.
     pub poll: Option<f64>,
-    /// What pulls cost.
+    /// What pulls cost where the trace does not say.
     pub cost: Cost,
     /// From when on jobs count, in seconds: those before only fill the shelf. Negative infinity to count all.
     pub count_from: f64,
@@ -103,15 +103,19 @@ pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
     let mut next_poll = trace.start();
     let mut counting = setup.count_from == f64::NEG_INFINITY;
     for entry in &trace.entries {
+        let at = match *entry {
+            Entry::Moved { at, .. } => at,
+            Entry::Job { event, .. } => event.at,
+        };
+        while let Some(every) = poll.filter(|_| next_poll <= at) {
+            replay.poll(next_poll);
+            // Long silences are passed over: nothing moves between two entries.
+            let steps = ((at - next_poll) / every).floor().max(0.0);
+            next_poll = if steps > 1.0 { next_poll + steps * every } else { next_poll + every };
+        }
         match *entry {
             Entry::Moved { tag, version, .. } => replay.known[tag].registry = Some(version),
             Entry::Job { event, version } => {
-                while let Some(every) = poll.filter(|_| next_poll <= event.at) {
-                    replay.poll(next_poll);
-                    // Long silences are passed over: nothing moves between two entries.
-                    let steps = ((event.at - next_poll) / every).floor().max(0.0);
-                    next_poll = if steps > 1.0 { next_poll + steps * every } else { next_poll + every };
-                }
                 if !counting && event.at >= setup.count_from {
                     counting = true;
                     replay.outcome = Outcome::default();
@@ -136,7 +140,7 @@ impl Replay<'_> {
             }
             None => {
                 let missing = self.pull(tag, version);
-                self.outcome.seconds += self.setup.cost.pull_seconds(missing);
+                self.outcome.seconds += self.trace.cost(tag, self.setup.cost).pull_seconds(missing);
                 self.shelf.items().len() - 1
             }
         };
@@ -179,7 +183,7 @@ impl Replay<'_> {
             key: version,
             tags: vec![tag],
             layers: self.trace.versions[version].clone(),
-            cost: self.setup.cost,
+            cost: self.trace.cost(tag, self.setup.cost),
             last_use: self.history.last_use(&[tag]),
             moved: false,
             guarded: false,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::super::cost::Size;
+use super::super::cost::{Cost, Size};
 use super::super::history::Event;
 use super::super::shelf::{LayerIx, TagIx};
 
@@ -19,7 +19,7 @@ use super::super::shelf::{LayerIx, TagIx};
 const MOST_COMPLAINTS: usize = 10;
 
 /// Bytes beyond which a layer's size is taken for a slip.
-const LARGEST_LAYER: u64 = 1 << 40;
+pub(super) const LARGEST_LAYER: u64 = 1 << 40;
 
 /// What one line says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +53,8 @@ pub struct Trace {
     pub versions: Vec<Arc<[LayerIx]>>,
     /// What happened, in the order of time.
     pub entries: Vec<Entry>,
+    /// What pulls of each tag cost; those without one cost what the replay says.
+    pub costs: Vec<Cost>,
 }
 
 /// What is wrong with one line.
@@ -91,9 +93,10 @@ struct Wire<'a> {
     scheduled: Option<bool>,
 }
 
+/// Builds a trace entry by entry.
 #[derive(Default)]
-struct Reader {
-    trace: Trace,
+pub(super) struct Reader {
+    pub(super) trace: Trace,
     tags: HashMap<String, TagIx>,
     layers: HashMap<String, LayerIx>,
     versions: HashMap<(TagIx, Vec<LayerIx>), usize>,
@@ -131,6 +134,11 @@ impl Trace {
             Entry::Job { event, version } => Some((*event, *version)),
             Entry::Moved { .. } => None,
         })
+    }
+
+    /// Returns what pulls of a tag cost.
+    pub fn cost(&self, tag: TagIx, usual: Cost) -> Cost {
+        self.costs.get(tag).copied().unwrap_or(usual)
     }
 
     /// Returns the time of the first job; 0 if there is none.
@@ -173,15 +181,7 @@ impl Reader {
         }
         let entry = match (wire.moved, wire.job) {
             (Some(tag), None) => self.moved(at, &tag, &wire.layers.unwrap_or_default())?,
-            (None, Some(tag)) => {
-                let known = self.tags.get(tag.as_ref()).copied();
-                let tag = known.ok_or_else(|| {
-                    format!("the job's image {tag:?} has no layers: no earlier line says what it names")
-                })?;
-                let scheduled = wire.scheduled.unwrap_or_default();
-                let event = Event { at, tag, project: wire.project, scheduled };
-                Entry::Job { event, version: self.current[tag] }
-            }
+            (None, Some(tag)) => self.job(at, &tag, wire.project, wire.scheduled.unwrap_or_default())?,
             (None, None) => return Err("there is neither \"moved\" nor \"job\"".to_owned()),
             (Some(_), Some(_)) => return Err("there are both \"moved\" and \"job\"".to_owned()),
         };
@@ -190,7 +190,26 @@ impl Reader {
         Ok(())
     }
 
-    fn moved(&mut self, at: f64, name: &str, wire: &[(Cow<'_, str>, u64, u64)]) -> Result<Entry, String> {
+    pub(super) fn job(
+        &self,
+        at: f64,
+        name: &str,
+        project: Option<u64>,
+        scheduled: bool,
+    ) -> Result<Entry, String> {
+        let known = self.tags.get(name).copied();
+        let tag = known.ok_or_else(|| {
+            format!("the job's image {name:?} has no layers: no earlier line says what it names")
+        })?;
+        Ok(Entry::Job { event: Event { at, tag, project, scheduled }, version: self.current[tag] })
+    }
+
+    pub(super) fn moved(
+        &mut self,
+        at: f64,
+        name: &str,
+        wire: &[(Cow<'_, str>, u64, u64)],
+    ) -> Result<Entry, String> {
         if wire.is_empty() {
             return Err(format!("{name:?} moved to an image without layers"));
         }
