@@ -1,6 +1,6 @@
 //! The command line: what can be asked for, and from what the answers are made.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -14,13 +14,13 @@ use crate::fetch::operator_dir;
 use crate::host::{self, Host};
 use crate::job::{StageEnv, Step};
 use crate::joblog::JobLog;
-use crate::operator::{check, simulate, simulate_args, try_job};
+use crate::operator::{check, simulate, simulate_args, simulate_host, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
 use crate::stage::{Around, Begun, around, cleanup, config, leases, prepare, run};
-use crate::store::Limits;
+use crate::store::{Limits, StorePlace};
 
 /// How long the reader of the job log may take for the last lines of a stage that is over.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ enum Command {
     Cleanup(StageArgs),
     /// Prints the settings in force, where each comes from and what it costs
     Check(check::CheckArgs),
-    /// Replays a trace of jobs: what each rule of the cache would have cost at each budget
+    /// Replays this host's jobs, or a trace: what each rule of the cache would have cost at each budget
     Simulate(Box<simulate_args::SimulateArgs>),
     /// Runs one job through the installed driver, without GitLab
     Try(Box<try_job::TryArgs>),
@@ -109,7 +109,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
             let sources = sources(host, args.config.clone());
             check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
-        Command::Simulate(args) => simulate::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()),
+        Command::Simulate(args) => simulate_command(host, &args),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
     };
     // Calls that were given up may still hang in the background; nothing waits for them.
@@ -226,6 +226,33 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         () = stop.requested() => Err(Failure::system("cleanup was stopped by the runner")),
     };
     exit_code(&told, log, result)
+}
+
+fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
+    let history = || {
+        let settings = settings::load(&sources(host, args.config.clone()), None)?.settings;
+        simulate_host::history(store_place(host, &settings).as_ref(), host::now())
+    };
+    let shown = io::stderr().is_terminal();
+    let progress = |done: usize, of: usize| {
+        let line = if done < of { format!("replay {done} of {of}") } else { String::new() };
+        if shown {
+            // A terminal that is gone is noticed by the table.
+            let _ = write!(io::stderr(), "\r{line}\u{1b}[K");
+        }
+    };
+    let around = simulate::Around { history: &history, progress: &progress };
+    // The lock on stderr is not held: progress comes from other threads.
+    simulate::run(args, &around, &mut io::stdout().lock(), &mut io::stderr())
+}
+
+fn store_place(host: &Host, settings: &Settings) -> Option<StorePlace> {
+    StorePlace::choose(
+        settings.store.dir.as_deref(),
+        host::is_root(),
+        host.var("XDG_STATE_HOME").map(Path::new),
+        host.var("HOME").map(Path::new),
+    )
 }
 
 async fn try_command(host: &Host, args: try_job::TryArgs) -> u8 {

@@ -3,6 +3,9 @@
 pub mod check;
 pub mod simulate;
 pub mod simulate_args;
+pub mod simulate_host;
+#[cfg(test)]
+mod simulate_host_tests;
 mod simulate_table;
 #[cfg(test)]
 mod simulate_tests;

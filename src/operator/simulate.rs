@@ -1,11 +1,13 @@
-//! `hearth simulate`: what a rule and a budget would have cost, on a trace of jobs.
+//! `hearth simulate`: what a rule and a budget would have cost, on this host's own jobs or on a trace of others.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::simulate_args::{Budget, SimulateArgs};
+use super::simulate_host::History;
 use super::simulate_table::table;
 use crate::host;
 use crate::outcome::Failure;
@@ -15,16 +17,28 @@ use crate::policy::simulate::grid::side_by_side;
 use crate::policy::simulate::{Outcome, Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
 
-/// The exit code where the trace is missing or wrong.
+/// The exit code where the history or the trace is missing or wrong.
 const WRONG: u8 = 2;
 /// The exit code where the output could not be written.
 const UNWRITTEN: u8 = 1;
 /// Bytes of a trace, packed or not, beyond which it is not read: some forty years of jobs.
 const LONGEST: u64 = 256 << 20;
 
+/// What the command is given from around it.
+pub struct Around<'a> {
+    /// Reads what this host has on record; asked only where no trace is named.
+    pub history: &'a dyn Fn() -> Result<History, Failure>,
+    /// Is told how many replays of how many are done.
+    pub progress: &'a (dyn Fn(usize, usize) + Sync),
+}
+
 /// The figures of one trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// What readers have to know to judge the figures, a sentence each.
+    pub notes: Vec<String>,
+    /// Seconds that these jobs really waited for images, by this host's own record; `None` for a trace.
+    pub recorded_seconds: Option<f64>,
     /// How many jobs were replayed.
     pub jobs: u64,
     /// How many tags they used.
@@ -94,8 +108,8 @@ impl Row {
 }
 
 /// Runs the command and returns its exit code: 0, or 2 with what is wrong on `err`.
-pub fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let report = match read(args).and_then(|trace| simulate(args, &trace)) {
+pub fn run(args: &SimulateArgs, around: &Around<'_>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let report = match read(args, around).and_then(|history| simulate(args, &history, around.progress)) {
         Ok(report) => report,
         Err(failure) => return if writeln!(err, "{failure}").is_ok() { WRONG } else { UNWRITTEN },
     };
@@ -111,26 +125,30 @@ pub fn run(args: &SimulateArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 
     }
 }
 
-fn read(args: &SimulateArgs) -> Result<Trace, Failure> {
-    let Some(path) = &args.trace else {
-        return Err(Failure::system("there is no history on this host to replay yet")
-            .hint("name a trace: hearth simulate --trace FILE"));
+fn read(args: &SimulateArgs, around: &Around<'_>) -> Result<History, Failure> {
+    let history = match &args.trace {
+        Some(path) => History { trace: read_trace(path)?, waited: Vec::new(), notes: Vec::new() },
+        None => (around.history)()?,
     };
-    let bytes = unpacked(path, host::read_bounded(path, LONGEST, "the trace")?)?;
-    let trace = Trace::parse(&String::from_utf8_lossy(&bytes)).map_err(|complaints| {
-        let complaints = complaints.to_string().replace('\n', "\n  ");
-        Failure::system(format!("the trace {} is not valid\n  {complaints}", path.display()))
-    })?;
-    let start = trace.start();
+    let start = history.trace.start();
     let (from, to) = (
         args.from.map_or(f64::NEG_INFINITY, |span| start + span.0),
         args.to.map_or(f64::INFINITY, |span| start + span.0),
     );
-    let trace = trace.window(from, to);
+    let trace = history.trace.window(from, to);
     if trace.jobs().next().is_none() {
-        return Err(Failure::system("the trace has no job between --from and --to"));
+        return Err(Failure::system("there is no job between --from and --to"));
     }
-    Ok(trace)
+    let waited = history.waited.into_iter().filter(|(at, _)| (from..to).contains(at)).collect();
+    Ok(History { trace, waited, ..history })
+}
+
+fn read_trace(path: &Path) -> Result<Trace, Failure> {
+    let bytes = unpacked(path, host::read_bounded(path, LONGEST, "the trace")?)?;
+    Trace::parse(&String::from_utf8_lossy(&bytes)).map_err(|complaints| {
+        let complaints = complaints.to_string().replace('\n', "\n  ");
+        Failure::system(format!("the trace {} is not valid\n  {complaints}", path.display()))
+    })
 }
 
 /// Unpacks what is gzipped, whatever the file is called.
@@ -157,7 +175,12 @@ enum Piece {
     Bound(u64),
 }
 
-fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
+fn simulate(
+    args: &SimulateArgs,
+    history: &History,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Report, Failure> {
+    let trace = &history.trace;
     let (future, problem) = (Future::new(trace), Problem::new(trace, Cost::default()));
     let (working_set, poll) = (trace.working_set(), args.poll.map(|span| span.0));
     if poll.is_some_and(|poll| poll < 1.0) {
@@ -173,7 +196,13 @@ fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
         work.extend(args.policies.iter().map(|rule| Piece::Rule(Policy::Rule(*rule), poll, budget)));
     }
     let cost = Cost::default();
-    let results = side_by_side(&work, threads(), |piece| match *piece {
+    let done = Mutex::new(0);
+    let tell = || {
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        *done += 1;
+        progress(*done, work.len());
+    };
+    let each = |piece: &Piece| match *piece {
         Piece::Rule(policy, poll, budget) => {
             let outcome =
                 replay(trace, &future, Setup { policy, budget, poll, cost, count_from: f64::NEG_INFINITY });
@@ -190,6 +219,11 @@ fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
             let outcome = replay(trace, &future, setup);
             (outcome, problem.bound(budget, problem.total() - outcome.seconds, ROUNDS).seconds())
         }
+    };
+    let results = side_by_side(&work, threads(), |piece| {
+        let result = each(piece);
+        tell();
+        result
     });
     let (bounds, rest) = results.split_at(args.budgets.len());
     let cells = rest.chunks(args.policies.len() + 2);
@@ -204,7 +238,10 @@ fn simulate(args: &SimulateArgs, trace: &Trace) -> Result<Report, Failure> {
         });
     let last = trace.jobs().last().map_or(0.0, |(event, _)| event.at);
     let tags: std::collections::HashSet<usize> = trace.jobs().map(|(event, _)| event.tag).collect();
+    let waited = history.waited.iter().map(|(_, waited)| waited);
     Ok(Report {
+        notes: history.notes.clone(),
+        recorded_seconds: args.trace.is_none().then(|| waited.sum()),
         jobs: trace.jobs().count() as u64,
         tags: tags.len() as u64,
         days: (last - trace.start()) / 86_400.0,

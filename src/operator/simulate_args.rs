@@ -9,9 +9,12 @@ use crate::units::ByteSize;
 /// The arguments of `hearth simulate`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct SimulateArgs {
-    /// The trace: one JSON object a line, plain or gzipped (docs/policy.md has the format)
+    /// A trace instead of this host's own history: one JSON object a line, plain or gzipped (docs/policy.md has the format)
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// The settings file, which may say where this host's history is, instead of the usual one
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How much images may take: sizes such as 8g, or shares of the working set such as 0.5ws
     #[arg(long = "budget", value_name = "B", num_args = 1.., value_delimiter = ',', default_values = ["0.3ws", "0.5ws", "0.7ws", "0.9ws"])]
     pub budgets: Vec<Budget>,

@@ -14,6 +14,12 @@ pub(super) fn table(report: &Report) -> String {
         report.days,
         ByteSize(report.working_set_bytes)
     );
+    if let Some(seconds) = report.recorded_seconds {
+        let _ = writeln!(text, "as it was, they waited {} for images", span(seconds));
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
     if let Some(poll) = report.poll_seconds {
         let _ = writeln!(text, "moved tags are looked for every {} and pulled ahead of jobs", span(poll));
     }

@@ -2,14 +2,17 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use super::simulate::{Report, run};
+use super::simulate::{Around, Report, run};
 use super::simulate_args::SimulateArgs;
+use super::{simulate_host, simulate_host_tests};
 use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
 use crate::policy::simulate::trace::Entry;
 use crate::policy::simulate::{Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
+use crate::store::StorePlace;
 
 const SMALL: &str = r#"{"at":0,"moved":"a","layers":[["base",40000000,100000000],["a",4000000,10000000]]}
 {"at":0,"moved":"b","layers":[["base",40000000,100000000],["b",40000000,100000000]]}
@@ -34,6 +37,11 @@ fn simulate(name: &str, bytes: &[u8], more: &[&str]) -> (u8, String, String) {
 }
 
 fn command(line: &[&str]) -> (u8, String, String) {
+    with_store(line, None)
+}
+
+/// Runs the command with this place for the host's store.
+pub(super) fn with_store(line: &[&str], place: Option<&StorePlace>) -> (u8, String, String) {
     #[derive(clap::Parser)]
     struct Line {
         #[command(flatten)]
@@ -41,7 +49,15 @@ fn command(line: &[&str]) -> (u8, String, String) {
     }
     let args = <Line as clap::Parser>::try_parse_from(line).unwrap().args;
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&args, &mut out, &mut err);
+    let told = Mutex::new((0, 0));
+    let around = Around {
+        history: &|| simulate_host::history(place, simulate_host_tests::NOW),
+        progress: &|done, of| *told.lock().unwrap() = (done, of),
+    };
+    let code = run(&args, &around, &mut out, &mut err);
+    let (done, of) = *told.lock().unwrap();
+    assert_eq!(done, of);
+    assert_eq!(of > 0, code == 0);
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 

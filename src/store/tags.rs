@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::Store;
 use super::contents::{ContentKey, key_at};
+use super::uses::MAX_RECENT;
 use super::values::{decayed, seconds, time, uint};
 use crate::image::ImageRef;
 use crate::policy;
@@ -82,6 +83,9 @@ impl RecentUse {
 }
 
 impl Store {
+    /// How many recent uses of one tag are on record at most.
+    pub const MOST_RECENT_USES: usize = MAX_RECENT as usize;
+
     /// Returns what is known of one tag.
     pub fn tag(&self, reference: &ImageRef) -> Option<Tag> {
         self.read(|db| {

@@ -39,6 +39,7 @@ mod registry_tls;
 mod registry_tokens;
 mod scripted;
 mod services;
+mod simulate;
 mod site;
 mod smoke;
 mod socket_builds;

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::super::cost::Cost;
-use super::super::history::Event;
 use super::super::snapshot::Layer;
-use super::trace::{Entry, LARGEST_LAYER, Reader, Trace};
+use super::trace::{LARGEST_LAYER, Reader, Trace};
 
 /// One use on record.
 #[derive(Debug, Clone, PartialEq)]
