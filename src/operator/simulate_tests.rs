@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::simulate::{Around, Report, run};
 use super::simulate_args::SimulateArgs;
 use super::{simulate_host, simulate_host_tests};
+use crate::policy::simulate::bound::Problem;
 use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
 use crate::policy::simulate::trace::Entry;
@@ -124,6 +125,7 @@ struct Year {
     lru: [f64; 3],
     decayed: [f64; 3],
     clairvoyant: [f64; 3],
+    bound: [f64; 3],
 }
 
 const YEARS: [Year; 2] = [
@@ -132,12 +134,14 @@ const YEARS: [Year; 2] = [
         lru: [108.5, 32.0, 11.4],
         decayed: [-23.2, -26.3, -7.3],
         clairvoyant: [-49.5, -49.2, -7.7],
+        bound: [-59.1, -58.1, -9.6],
     },
     Year {
         file: "ci-year-2",
         lru: [70.3, 15.8, 9.6],
         decayed: [-17.8, -17.9, -1.3],
         clairvoyant: [-51.5, -34.7, -1.3],
+        bound: [-61.0, -39.6, -3.8],
     },
 ];
 
@@ -188,6 +192,7 @@ fn a_year_costs_what_others_measured_and_the_default_wins_sixty_percent() {
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{}.jsonl.gz", year.file));
         let trace = read(&data);
         let (future, set) = (Future::new(&trace), trace.working_set() as f64);
+        let problem = Problem::new(&trace, Cost::default());
         let rules = [Score::Lru, Score::DecayedRate { half_life: Score::HALF_LIFE }, Score::Foreseen];
         let policies: Vec<Policy> =
             rules.into_iter().map(Policy::Rule).chain([Policy::Clairvoyant]).collect();
@@ -215,7 +220,14 @@ fn a_year_costs_what_others_measured_and_the_default_wins_sixty_percent() {
             close(hours[0], 0.0, 0.01);
             close(hours[1], year.decayed[cell], 0.01);
             close(hours[3], year.clairvoyant[cell], 0.02);
+            let saves = |hours: f64| problem.total() / 3600.0 - hours;
+            let budget = ([0.5, 0.7, 0.9][cell] * set) as u64;
+            let bound = problem.bound(budget, saves(hours[3]) * 3600.0, 120).savings / 3600.0;
+            let known = saves(year.lru[cell] * (1.0 + year.bound[cell] / 100.0));
+            assert!((bound / known - 1.0).abs() < 0.02, "{} {cell}: {bound} {known}", year.file);
+            assert!(bound >= saves(hours[3]), "{} {cell}: {bound} {hours:?}", year.file);
             assert!(hours[2] < hours[0] * 1.01, "{} {cell}: {hours:?}", year.file);
+            assert!(hours[2] - hours[1] < hours[0] * 5e-4, "{} {cell}: {hours:?}", year.file);
             sums.iter_mut().zip(hours).for_each(|(sum, hours)| *sum += hours);
         }
         let way = (sums[0] - sums[2]) / (sums[0] - sums[3]);

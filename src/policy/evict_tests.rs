@@ -182,3 +182,22 @@ fn a_host_that_pulls_slowly_from_one_registry_keeps_what_comes_from_there() {
     snapshot.contents[0].cost = Cost { download_bytes_per_second: 1e5, ..Cost::default() };
     assert_eq!(ids(&plan(&snapshot, &rules(Score::default(), 150), NOW).unwrap()), ["near"]);
 }
+
+/// Why a higher limit may take more images, by a rule that looks at what is lost: two small ones for one large.
+#[test]
+fn a_higher_limit_may_take_two_small_images_where_a_lower_one_takes_a_large_one() {
+    let mut snapshot = snapshot([image("large", 100, 50.0), image("s1", 10, 50.0), image("s2", 10, 50.0)]);
+    // Equally long unused, but the large image is used more often: its bytes are worth a little less each.
+    for (index, uses) in [(0, 3), (1, 1), (2, 1)] {
+        let at = snapshot.tags[index].recent[0];
+        snapshot.tags[index].recent =
+            (0..uses).map(|n| Use { at: at.at - f64::from(n) * 24.0 * HOUR, ..at }).collect();
+    }
+    let gone = |stays| {
+        let plan = plan(&snapshot, &rules(Score::Foreseen, stays), NOW).unwrap();
+        let freed: u64 = plan.removals.iter().map(|removal| removal.frees.unpacked).sum();
+        (ids(&plan).into_iter().map(str::to_owned).collect::<Vec<_>>(), freed)
+    };
+    assert_eq!(gone(100), (vec!["s1".to_owned(), "s2".to_owned()], 20 * MB));
+    assert_eq!(gone(95), (vec!["large".to_owned()], 100 * MB));
+}

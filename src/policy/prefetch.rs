@@ -10,6 +10,8 @@ use super::shelf::TagIx;
 const LOOKED_AFTER: f64 = 0.1;
 /// How probable it must be that a job comes before the tag moves again. Below, bytes are pulled for nobody.
 const WORTH_PULLING: f64 = 0.85;
+/// Uses that are expected at most in as long a time as the tag has been silent: nobody waits for what has ended.
+const SILENCE_USES: f64 = 2.0;
 /// Days between two moves of a tag, until more is known: the median of official images.
 const USUAL_DAYS: f64 = 9.0;
 
@@ -35,7 +37,8 @@ pub fn looked_after(history: &History, tag: TagIx, now: f64) -> bool {
 
 /// Says whether a tag that has moved is worth pulling now.
 pub fn worth_pulling(history: &History, tag: TagIx, moves: Moves, now: f64) -> bool {
-    let uses = uses_per_day(history, tag, now);
+    let silence = (now - history.last_use(&[tag])).max(1.0) / DAY;
+    let uses = uses_per_day(history, tag, now).min(SILENCE_USES / silence);
     uses / (uses + moves.per_day()) >= WORTH_PULLING
 }
 
@@ -62,5 +65,19 @@ mod tests {
         assert!(looked_after(&history, 0, now) && !looked_after(&history, 1, now));
         assert!(worth_pulling(&history, 0, Moves { seen: 6, over: now }, now));
         assert!(!worth_pulling(&history, 0, Moves { seen: 60, over: now }, now));
+    }
+
+    #[test]
+    fn a_tag_that_came_all_the_time_and_has_ended_is_not_pulled() {
+        let mut history = History::new(1, 7.0 * DAY, false);
+        for hour in 0..24 * 30 {
+            let at = f64::from(hour) * DAY / 24.0;
+            history.note(Event { at, tag: 0, project: None, scheduled: false });
+        }
+        let moves = |now| Moves { seen: 3, over: now };
+        let worth = |now| worth_pulling(&history, 0, moves(now), now);
+        // A weekend is no end.
+        assert!(worth(30.0 * DAY) && worth(32.5 * DAY));
+        assert!(looked_after(&history, 0, 36.0 * DAY) && !worth(36.0 * DAY));
     }
 }
