@@ -85,7 +85,7 @@ struct Reading {
     folded: u64,
     layers: usize,
     estimated: usize,
-    nameless: usize,
+    sizeless: usize,
 }
 
 impl Reading {
@@ -105,7 +105,7 @@ impl Reading {
             folded: store.folded_uses(now.saturating_sub(OLDEST)),
             layers: sizes.layers,
             estimated: sizes.estimated,
-            nameless: sizes.nameless,
+            sizeless: sizes.sizeless,
         };
         let since = complete_since(&tags);
         for tag in &tags {
@@ -170,10 +170,10 @@ impl Reading {
         if self.estimated > 0 {
             notes.push(format!("{} of {} layers have estimated sizes", self.estimated, self.layers));
         }
-        if self.nameless > 0 {
+        if self.sizeless > 0 {
             notes.push(format!(
                 "{} of {} layers have no known size and count as nothing",
-                self.nameless, self.layers
+                self.sizeless, self.layers
             ));
         }
         History { trace, waited: std::mem::take(&mut self.waited), notes }
@@ -204,7 +204,7 @@ fn complete_since(tags: &[Tag]) -> Duration {
 struct Sizes {
     layers: usize,
     estimated: usize,
-    nameless: usize,
+    sizeless: usize,
 }
 
 /// Returns the layers of each content, those without a known size filled in from what the others have. A content that has
@@ -226,10 +226,10 @@ fn images(contents: &[Content]) -> (Vec<Vec<Layer>>, Sizes) {
         (Some(unpacked), None) => Some((unpacked, (unpacked as f64 / ratio) as u64)),
         (None, Some(compressed)) => Some(((compressed as f64 * ratio) as u64, compressed)),
     };
-    let mut sizes = Sizes { layers: known.len(), estimated: 0, nameless: 0 };
+    let mut sizes = Sizes { layers: known.len(), estimated: 0, sizeless: 0 };
     for (unpacked, compressed, estimated) in known.values() {
         match (unpacked, compressed) {
-            (None, None) => sizes.nameless += 1,
+            (None, None) => sizes.sizeless += 1,
             (Some(_), Some(_)) if !estimated => {}
             _ => sizes.estimated += 1,
         }
