@@ -20,7 +20,7 @@ use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
 use crate::stage::{Around, Begun, around, cleanup, config, leases, prepare, run};
-use crate::store::{Limits, StorePlace};
+use crate::store::Limits;
 
 /// How long the reader of the job log may take for the last lines of a stage that is over.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -231,7 +231,7 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
 fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
     let history = || {
         let settings = settings::load(&sources(host, args.config.clone()), None)?.settings;
-        simulate_host::history(store_place(host, &settings).as_ref(), host::now())
+        simulate_host::history(around::store_place(host, &settings).as_ref(), host::now())
     };
     let shown = io::stderr().is_terminal();
     let progress = |done: usize, of: usize| {
@@ -244,15 +244,6 @@ fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
     let around = simulate::Around { history: &history, progress: &progress };
     // The lock on stderr is not held: progress comes from other threads.
     simulate::run(args, &around, &mut io::stdout().lock(), &mut io::stderr())
-}
-
-fn store_place(host: &Host, settings: &Settings) -> Option<StorePlace> {
-    StorePlace::choose(
-        settings.store.dir.as_deref(),
-        host::is_root(),
-        host.var("XDG_STATE_HOME").map(Path::new),
-        host.var("HOME").map(Path::new),
-    )
 }
 
 async fn try_command(host: &Host, args: try_job::TryArgs) -> u8 {

@@ -1,5 +1,7 @@
 //! What a pull taught: how long it took, and what came.
 
+use std::time::Duration;
+
 use super::Fetcher;
 use super::fault::PullFault;
 use super::inquiry::Inquiry;
@@ -61,6 +63,23 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             }
         });
         self.desk.write_down();
+    }
+
+    /// Notes the layers of an image that was here before the first job used it: one call, once for each.
+    pub(super) async fn learn_content(&self, inquiry: &Inquiry<'_>, digest: &str, facts: &ImageFacts) {
+        let key = ContentKey { digest: digest.to_owned(), platform: facts.platform() };
+        let store = &self.desk.store;
+        if !store.is_working() || store.content(&key).is_some_and(|content| !content.layers.is_empty()) {
+            return;
+        }
+        let repository = inquiry.wish.reference.full_repository();
+        let repository = repository.or_else(|| inquiry.homes.first().map(|home| home.repository.clone()));
+        let Some(repository) = repository else { return };
+        let nothing_pulled =
+            PullTotals { total: Duration::ZERO, download: None, extract: None, layers: Vec::new() };
+        let layers = self.layers(facts, &nothing_pulled).await;
+        let engine_id = Some(facts.id.clone());
+        self.desk.learn(|batch| batch.contents.push(ContentFact { key, repository, engine_id, layers }));
     }
 
     /// Layers by chain ID; compressed bytes as the pull told them, else reckoned.

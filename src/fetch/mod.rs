@@ -130,6 +130,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 return Err(PullFault::Transient("the image went while it was looked at".to_owned()));
             }
         }
+        if let Some(digest) = &digest {
+            self.learn_content(inquiry, digest, &facts).await;
+        }
         Ok(Got { facts, digest, why: Some(why), download: None, extract: None })
     }
 

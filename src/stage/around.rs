@@ -8,10 +8,7 @@ use crate::host::{self, Host};
 use crate::joblog::JobLog;
 use crate::registry::{Proxies, RegistrySettings};
 use crate::settings::Settings;
-use crate::store::{Sharing, Store, StorePlace};
-
-/// Where root keeps the facts.
-const SYSTEM_DIR: &str = "/var/lib/hearth";
+use crate::store::{Store, StorePlace};
 
 /// The surroundings of a prepare.
 pub struct Around<R> {
@@ -27,13 +24,7 @@ pub struct Around<R> {
 
 /// Opens the store; what is wrong with it is said once, and the job goes on without.
 pub fn open_store(host: &Host, settings: &Settings, log: &JobLog) -> Store {
-    let place = store_place(
-        settings.store.dir.as_deref(),
-        host::is_root(),
-        host.var("XDG_STATE_HOME").map(Path::new),
-        host.var("HOME").map(Path::new),
-    );
-    let Some(place) = place else { return Store::void() };
+    let Some(place) = store_place(host, settings) else { return Store::void() };
     let (store, trouble) = Store::open(&place, host::now());
     if let Some(trouble) = trouble {
         log.warn(format!("WARNING: {trouble}"));
@@ -42,21 +33,13 @@ pub fn open_store(host: &Host, settings: &Settings, log: &JobLog) -> Store {
 }
 
 /// Chooses where facts are kept. `None`: there is no place for them.
-fn store_place(
-    setting: Option<&Path>,
-    is_root: bool,
-    state_home: Option<&Path>,
-    home: Option<&Path>,
-) -> Option<StorePlace> {
-    let of_user = || {
-        let base = state_home.filter(|dir| dir.is_absolute()).map(Path::to_owned);
-        Some(base.or_else(|| home.map(|home| home.join(".local/state")))?.join("hearth"))
-    };
-    match setting {
-        Some(dir) => Some(StorePlace::new(dir, Sharing::Group)),
-        None if is_root => Some(StorePlace::new(SYSTEM_DIR, Sharing::Group)),
-        None => Some(StorePlace::new(of_user()?, Sharing::Owner)),
-    }
+pub fn store_place(host: &Host, settings: &Settings) -> Option<StorePlace> {
+    StorePlace::choose(
+        settings.store.dir.as_deref(),
+        host::is_root(),
+        host.var("XDG_STATE_HOME").map(Path::new),
+        host.var("HOME").map(Path::new),
+    )
 }
 
 /// Makes a way to the registries.
@@ -68,29 +51,4 @@ pub fn registries(host: &Host, settings: &Settings) -> Online {
         proxies: Proxies::read(read),
         ..RegistrySettings::default()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-
-    use super::{Sharing, store_place};
-
-    #[test]
-    fn facts_are_kept_where_the_operator_says_else_by_user() {
-        let place = |setting: Option<&str>, root, state: Option<&str>, home: Option<&str>| {
-            let place = store_place(setting.map(Path::new), root, state.map(Path::new), home.map(Path::new))?;
-            Some((place.directory, place.sharing))
-        };
-        let dir = PathBuf::from;
-        assert_eq!(place(Some("/x"), true, None, None), Some((dir("/x"), Sharing::Group)));
-        assert_eq!(place(Some("/x"), false, None, None), Some((dir("/x"), Sharing::Group)));
-        assert_eq!(place(None, true, Some("/s"), Some("/h")), Some((dir("/var/lib/hearth"), Sharing::Group)));
-        assert_eq!(place(None, false, Some("/s"), Some("/h")), Some((dir("/s/hearth"), Sharing::Owner)));
-        assert_eq!(
-            place(None, false, Some("relative"), Some("/h")),
-            Some((dir("/h/.local/state/hearth"), Sharing::Owner))
-        );
-        assert_eq!(place(None, false, None, None), None);
-    }
 }

@@ -328,7 +328,6 @@ fn a_job_token_proves_for_the_jobs_of_the_same_user() {
     host.prepares(&job(7, IF_NOT_PRESENT)).starts("read by this project").asks_nobody();
     host.prepares(&job(7, ALWAYS)).refused("may not be read");
     host.prepares(&job(7, IF_NOT_PRESENT)).refused("may not be read");
-    drop(job);
     host.secrets = secrets;
     host.facts_tell_no_secret();
 }

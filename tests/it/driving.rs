@@ -25,8 +25,9 @@ impl World {
         StandIn::new(DriverCommand::new(path, &self.driver_options()), self.runner_env(), self.dir.clone())
     }
 
-    /// Writes the settings as a whole.
+    /// Writes the settings: where the test's own facts are, and then these.
     pub(crate) fn write_settings(&self, text: &str) {
+        let text = format!("[store]\ndir = {:?}\n{text}", self.dir.join("store"));
         std::fs::write(self.dir.join("config.toml"), text).expect("settings can be written");
     }
 

@@ -118,7 +118,7 @@ fn what_settings_do_not_allow_costs_one_attempt_and_no_request() {
     refused(policies(world.job().image(&image), &["sometimes"]), "sometimes");
     let settings =
         format!("[job]\nhelper_image = \"{}\"\npull_policy = [\"if-not-present\"]\n", world.image("helper"));
-    crate::world::write(&world.dir.join("config.toml"), &settings);
+    world.write_settings(&settings);
     refused(policies(world.job().image(&image), &["always"]), "pull_policy").says("if-not-present");
     world.settings("services_limit = 1");
     let job = world.job().service(Service::named(&image)).service(Service::named(&image));
@@ -218,7 +218,7 @@ fn a_foreign_image_runs_under_emulation_where_settings_allow_it() {
 fn a_missing_helper_image_is_the_systems_fault() {
     let Some(world) = World::new("helper missing") else { return };
     let settings = format!("[job]\nhelper_image = \"{}\"\n", world.image("nowhere/helper"));
-    crate::world::write(&world.dir.join("config.toml"), &settings);
+    world.write_settings(&settings);
     let ran = block_on(world.run(&world.job().script("true")));
     systems_fault(&ran).says("helper image").says("was not found").says("operator");
 }

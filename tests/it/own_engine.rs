@@ -134,7 +134,7 @@ impl OwnEngine {
             "[engine]\nhost = \"{host}\"\ntimeout = 5\n[pull]\nbackoff = 0\n[job]\nhelper_image = \"{image}\"\n\
              pull_policy = [\"if-not-present\"]\n{more}\n"
         );
-        write(&world.dir.join("config.toml"), &text);
+        world.write_settings(&text);
     }
 
     /// Lists all containers, and the networks and volumes of jobs.

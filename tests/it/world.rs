@@ -83,11 +83,10 @@ impl World {
     pub(crate) fn settings(&self, more: &str) {
         let registry = &self.parts.registry;
         let text = format!(
-            "[store]\ndir = {:?}\n[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
-             allowed_pull_policies = [\"always\", \"if-not-present\", \"never\"]\n{more}\n",
-            self.dir.join("store")
+            "[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
+             allowed_pull_policies = [\"always\", \"if-not-present\", \"never\"]\n{more}\n"
         );
-        std::fs::write(self.dir.join("config.toml"), text).expect("settings can be written");
+        self.write_settings(&text);
     }
 
     /// Returns the image of that name in the open registry, such as `image("job/busybox")`.

@@ -134,7 +134,7 @@ impl Host {
             Login::Right | Login::Expired => Some(OLD),
             Login::Rotated => Some(NEW),
         });
-        let (Way::ByTag(policies) | Way::ByDigest(policies) | Way::ById(policies)) = case.way;
+        let (Way::Tag(policies) | Way::Digest(policies) | Way::Id(policies)) = case.way;
         let policies: Vec<String> = policies.iter().map(ToString::to_string).collect();
         self.asks_for(case.role, &self.name(case), json!(policies));
         let job = &mut self.world.job;
@@ -154,9 +154,9 @@ impl Host {
 
     fn name(&self, case: &Case) -> String {
         match case.way {
-            Way::ByTag(_) => TOOL.to_owned(),
-            Way::ByDigest(_) => format!("{REPOSITORY}@{}", self.image.digest()),
-            Way::ById(_) => self.id_of(&self.image),
+            Way::Tag(_) => TOOL.to_owned(),
+            Way::Digest(_) => format!("{REPOSITORY}@{}", self.image.digest()),
+            Way::Id(_) => self.id_of(&self.image),
         }
     }
 

@@ -28,9 +28,9 @@ pub(crate) enum Asker {
 /// How it names the image, and what may be done to get it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    ByTag(&'static [PullPolicy]),
-    ByDigest(&'static [PullPolicy]),
-    ById(&'static [PullPolicy]),
+    Tag(&'static [PullPolicy]),
+    Digest(&'static [PullPolicy]),
+    Id(&'static [PullPolicy]),
 }
 
 /// What the registry does.
@@ -76,16 +76,16 @@ pub(crate) const LOGINS: [Login; 5] =
     [Login::Nothing, Login::Wrong, Login::Right, Login::Rotated, Login::Expired];
 pub(crate) const ASKERS: [Asker; 3] = [Asker::SameProject, Asker::OtherProject, Asker::OtherServer];
 pub(crate) const WAYS: [Way; 10] = [
-    Way::ByTag(&[Always]),
-    Way::ByTag(&[IfNotPresent]),
-    Way::ByTag(&[Never]),
-    Way::ByTag(&[Always, IfNotPresent]),
-    Way::ByTag(&[Never, IfNotPresent]),
-    Way::ByDigest(&[Always]),
-    Way::ByDigest(&[IfNotPresent]),
-    Way::ByDigest(&[Never]),
-    Way::ById(&[IfNotPresent]),
-    Way::ById(&[Always, Never]),
+    Way::Tag(&[Always]),
+    Way::Tag(&[IfNotPresent]),
+    Way::Tag(&[Never]),
+    Way::Tag(&[Always, IfNotPresent]),
+    Way::Tag(&[Never, IfNotPresent]),
+    Way::Digest(&[Always]),
+    Way::Digest(&[IfNotPresent]),
+    Way::Digest(&[Never]),
+    Way::Id(&[IfNotPresent]),
+    Way::Id(&[Always, Never]),
 ];
 pub(crate) const STATES: [State; 7] = [
     State::Up,
@@ -166,10 +166,10 @@ impl Case {
         let chooser = self.of_chooser();
         let nobody = Asked::Times(0);
         let (policies, by_digest) = match self.way {
-            Way::ByTag(policies) => (policies, false),
-            Way::ByDigest(policies) => (policies, true),
+            Way::Tag(policies) => (policies, false),
+            Way::Digest(policies) => (policies, true),
             // An ID names no registry, so only a proof opens it.
-            Way::ById(_) => {
+            Way::Id(_) => {
                 return match (self.is_here, self.has_live_proof()) {
                     (true, true) => (End::Starts { pulls: 0 }, nobody),
                     (true, false) => {

@@ -71,8 +71,9 @@ async fn a_fresh_image_costs_one_question_and_no_call() {
 async fn a_first_job_asks_the_engine_for_itself_and_learns_of_what_it_pulled() {
     let world = World::new();
     world.prepare().await.fine();
-    // Info; for the image that was pulled: looks by digest and at what came, its history, its tag, and the pull itself.
-    assert_eq!(world.calls().len(), 10 + 1 + 5, "{:#?}", world.calls());
+    // Info; the history of the image that was here; for the one that was pulled a look by digest and one at what came, its
+    // history, its tag, and the pull itself.
+    assert_eq!(world.calls().len(), 10 + 1 + 1 + 5, "{:#?}", world.calls());
     assert_eq!((world.fake.count(Call::Info), world.fake.count(Call::Pull)), (1, 1));
 }
 
@@ -89,7 +90,7 @@ async fn an_image_that_is_wanted_twice_is_asked_for_once() {
 async fn whole_jobs_stay_within_their_calls_and_starts() {
     let script_only = ["prepare_script", "get_sources", "step_script", "cleanup_file_variables"];
     for (stages, most) in [(&script_only[..], 30), (&NINE_STAGES[..], 45)] {
-        let world = World::warm();
+        let world = World::warm().used_before().await;
         world.prepare().await.fine();
         for stage in stages {
             world.stage(stage).run().await.fine();
@@ -104,7 +105,7 @@ async fn whole_jobs_stay_within_their_calls_and_starts() {
 #[tokio::test(start_paused = true)]
 async fn an_entrypoint_costs_no_further_start() {
     let entry = hearth::engine::fake::Behaviour::new();
-    let world = World::with(FakeImage::new("app").entrypoint(&["/entry"], entry));
+    let world = World::with(FakeImage::new("app").entrypoint(&["/entry"], entry)).used_before().await;
     world.prepare().await.fine();
     assert_eq!(world.fake.running_containers(), [world.names().helper()]);
     for stage in NINE_STAGES {
