@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
-use crate::world::{World, skip, write};
+use crate::world::{World, skip};
 
 /// A dockerd with a store of its own. It ends with all its containers when it is dropped.
 pub(crate) struct OwnEngine {
