@@ -60,12 +60,7 @@ impl Registry {
             if status.is_success() {
                 return Ok(Asked::There(reply));
             }
-            let about = About {
-                line,
-                image: &question.image,
-                with_login: question.login.is_some(),
-                secrets: &secrets,
-            };
+            let about = About { line, with_login: question.login.is_some(), secrets: &secrets };
             let head = method == Method::HEAD;
             if head && matches!(status.as_u16(), 400 | 405 | 501) {
                 return Ok(Asked::HeadRefused);
@@ -102,7 +97,7 @@ impl Registry {
                 let kept = self.tokens.get(&key);
                 // A token from a server that only a hint names may be anybody's.
                 let doubtful = kept.is_some() || !named;
-                let about = About { line, image: &question.image, with_login: login.is_some(), secrets };
+                let about = About { line, with_login: login.is_some(), secrets };
                 let token = match kept {
                     Some(token) => Ok(token),
                     None => self.tokens.fetch(&about, &realm, &key, login).await,

@@ -71,8 +71,6 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// Whom an answer is about.
 pub(super) struct About<'a> {
     pub(super) line: &'a Line,
-    /// What was asked for, such as `a.example/app:1`.
-    pub(super) image: &'a str,
     /// Whether somebody's login was shown.
     pub(super) with_login: bool,
     /// Texts that must not be repeated.
@@ -88,17 +86,16 @@ impl About<'_> {
             if has_body { body(self.line, reply, MAX_ERROR).await.unwrap_or_default() } else { Bytes::new() };
         let said = Said::read(&body);
         let who = if self.with_login { "with this login" } else { "without a login" };
-        let image = self.image;
         let quoted = self.quoted(&said, status);
         match status.as_u16() {
             _ if said.limits() => self.limited(&headers, &host, &quoted),
             429 => self.limited(&headers, &host, &quoted),
-            404 | 410 => Answer::NotFound(format!("{host} has no {image} ({quoted})")),
-            401 | 403 => Answer::Denied(format!("{host} does not let {image} be read {who} ({quoted})")),
+            404 | 410 => Answer::NotFound(format!("{host} has no such image ({quoted})")),
+            401 | 403 => Answer::Denied(format!("{host} does not let it be read {who} ({quoted})")),
             _ if contains(&body, b"SSL certificate") => {
                 Answer::Unreachable(client_certificate(&host, &self.line.certs))
             }
-            _ => Answer::Unreachable(format!("{host} answers for {image}: {quoted}")),
+            _ => Answer::Unreachable(format!("{host} answers {quoted}")),
         }
     }
 

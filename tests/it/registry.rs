@@ -141,7 +141,7 @@ fn an_index_is_fetched_by_its_digest_and_is_what_was_pushed() {
     assert_eq!(words(&answer), ground.pushed.manifests[0]);
     let gone = format!("sha256:{}", "0".repeat(64));
     let answer = block_on(registry.manifest(&ground.image, &gone, None)).expect_err("there is none");
-    assert!(matches!(&answer, Answer::NotFound(words) if words.contains(&gone)), "{answer:?}");
+    assert!(matches!(&answer, Answer::NotFound(words) if words.contains("no such image")), "{answer:?}");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_image_that_is_not_there_is_not_found() {
     let Some(ground) = Ground::open("not found") else { return };
     let other = image(&ground.image.familiar().replace(":1", ":2"));
     let answer = head(&client(), &other, None);
-    assert!(matches!(&answer, Answer::NotFound(words) if words.contains(other.familiar())), "{answer:?}");
+    assert!(matches!(&answer, Answer::NotFound(words) if words.contains("no such image")), "{answer:?}");
     assert_eq!(ground.asked(), ["HEAD 2 404"]);
 }
 
