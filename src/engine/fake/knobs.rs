@@ -253,9 +253,12 @@ impl Fake {
         self.look(|state| state.calls.made.iter().filter(|made| made.call == call).count())
     }
 
-    /// Forgets the calls so far.
+    /// Forgets the calls so far, and what the registries were asked.
     pub fn forget_calls(&self) {
-        self.look(|state| state.calls.made.clear());
+        self.look(|state| {
+            state.calls.made.clear();
+            state.registries.asked.clear();
+        });
     }
 
     fn names(&self, of: impl Fn(&Container) -> bool) -> Vec<String> {
