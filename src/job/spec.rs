@@ -338,8 +338,9 @@ fn asker(response: &Response) -> Asker {
             tokens.push(token.clone());
         }
     }
+    let url = response.git_info.repo_url.expose();
     Asker {
-        server: server_of(response.git_info.repo_url.expose()),
+        server: format!("{}{}", server_of(url), path_of_server(url, &project_path(response))),
         project: response.job_info.project_id,
         user_id: user_id(response),
         tokens,
@@ -387,6 +388,17 @@ fn server_of(url: &str) -> String {
     let authority = rest.split('/').next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{}", host.to_ascii_lowercase())
+}
+
+/// Returns the path that a server is installed under, such as `/gitlab`, as the project's URL tells it; empty for none.
+fn path_of_server<'u>(url: &'u str, project: &str) -> &'u str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    match path.strip_suffix(project) {
+        Some(before) if !project.is_empty() => before.trim_end_matches('/'),
+        _ => "",
+    }
 }
 
 fn image_request<'a>(

@@ -215,3 +215,18 @@ fn job_tokens_are_those_that_gitlab_sent() {
     assert_eq!((job.asker().server.as_str(), job.asker().project), ("https://git.example:1", 4));
     assert!(!format!("{job:?} {:?}", job.asker()).contains("t1"));
 }
+
+#[test]
+fn two_servers_under_one_address_are_told_apart_by_their_paths() {
+    let server = |url: &str, project: &str| {
+        let body = format!(
+            "{{\"id\":7,\"job_info\":{{\"project_id\":4,\"project_full_path\":\"{project}\"}},\"git_info\":{{\"repo_url\":\"{url}\"}}}}"
+        );
+        JobSpec::read(body.as_bytes(), &env(&[])).unwrap().asker().server.clone()
+    };
+    assert_eq!(server("https://u:p@git.test/one/g/p.git", "g/p"), "https://git.test/one");
+    assert_eq!(server("https://u:p@git.test/two/g/p.git", "g/p"), "https://git.test/two");
+    assert_eq!(server("https://u:p@git.test/g/p.git", "g/p"), "https://git.test");
+    assert_eq!(server("https://u:p@git.test/g/p.git", ""), "https://git.test");
+    assert_eq!(server("", "g/p"), "://");
+}
