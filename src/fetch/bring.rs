@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::desk::registry_of;
 use super::fault::PullFault;
-use super::flight::{Heir, Meeting, State, Turn};
+use super::flight::{Heir, Meeting, Place, State, Turn};
 use super::inquiry::Inquiry;
 use super::pull::{self, Pulled, Watchers};
 use super::registries::Registries;
@@ -86,6 +86,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             return self.try_sources(inquiry, wanted, sources, None, None).await;
         };
         let rules = &self.settings.pull;
+        let name = inquiry.wish.reference.familiar();
         let began = Instant::now();
         let mut printed: Option<Instant> = None;
         let mut departure = self.desk.departure.clone();
@@ -94,26 +95,33 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 Turn::Lead => {
                     // Another one may have been through just before, or while this one waited.
                     if let Some(facts) = self.brought_meanwhile(inquiry, sources).await? {
-                        self.log.line(format!("  {}: another job has pulled it", wanted.digest));
+                        self.log.line(format!("  {name}: another job has pulled it"));
                         return Ok(Brought { facts, download: None, extract: None });
                     }
                     return self.try_sources(inquiry, wanted, sources, Some(&mut meeting), None).await;
                 }
                 Turn::Inherit => {
                     if let Some(heir) = meeting.try_inherit() {
-                        self.log.line("  the job that pulls it has to go: this one goes on with its pull");
+                        self.log.line(format!(
+                            "  {name}: the job that pulls it has to go, this one goes on with its pull"
+                        ));
                         return self
                             .try_sources(inquiry, wanted, sources, Some(&mut meeting), Some(heir))
                             .await;
                     }
                 }
-                Turn::Alone => return self.try_sources(inquiry, wanted, sources, None, None).await,
+                Turn::Alone => {
+                    self.log.line(format!(
+                        "  {name}: the job that pulls it shows no sign of life, this one pulls too"
+                    ));
+                    return self.try_sources(inquiry, wanted, sources, None, None).await;
+                }
                 Turn::Wait(progress) => {
                     if printed.is_none_or(|at| at.elapsed() >= rules.progress_interval) {
                         let so_far =
                             if progress.is_empty() { String::new() } else { format!(": {progress}") };
                         self.log.line(format!(
-                            "  another job is pulling it, waiting for {} s{so_far}",
+                            "  {name}: another job is pulling it, waiting for {} s{so_far}",
                             began.elapsed().as_secs()
                         ));
                         printed = Some(Instant::now());
@@ -161,6 +169,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         mut heir: Option<Heir>,
     ) -> Result<Brought, PullFault> {
         let rules = &self.settings.pull;
+        let name = inquiry.wish.reference.familiar();
         // A pull that was taken over runs already.
         let place = match &heir {
             Some(_) => None,
@@ -171,14 +180,14 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                         return;
                     }
                     if told.is_zero() {
-                        self.log.line("  waiting for other pulls on this host to end");
+                        self.log.line(format!("  {name}: waiting for other pulls on this host to end"));
                     }
                     told = waited;
                     if let Some(meeting) = meeting.as_deref_mut() {
                         meeting.say(&State::Pulls("it waits for other pulls to end".to_owned()));
                     }
                 };
-                self.desk.airport.place(rules.concurrent, waits).await
+                self.desk.airport.place(rules.concurrent, rules.no_progress_timeout, waits).await
             }
         };
         let mut last = wanted.mirrors_only.clone().map(PullFault::Refused);
@@ -186,12 +195,10 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             let attempts = if source.is_mirror { 1 } else { rules.attempts };
             let mut attempt = 1;
             let fault = loop {
-                let pulled = self.pull_from(inquiry, source, meeting.as_deref_mut(), heir.take()).await;
+                let (meeting, heir) = (meeting.as_deref_mut(), heir.take());
+                let pulled = self.pull_from(inquiry, source, meeting, heir, place.as_ref()).await;
                 let fault = match pulled {
-                    Ok(brought) => {
-                        drop(place);
-                        return Ok(brought);
-                    }
+                    Ok(brought) => return Ok(brought),
                     Err(fault) => fault,
                 };
                 if attempt >= attempts || !fault.may_pass() {
@@ -226,6 +233,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         source: &Source,
         meeting: Option<&mut Meeting>,
         heir: Option<Heir>,
+        place: Option<&Place>,
     ) -> Result<Brought, PullFault> {
         let rules = &self.settings.pull;
         let login = if source.is_mirror {
@@ -249,7 +257,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         } else {
             rules.no_progress_timeout
         };
-        let mut watchers = Watchers { meeting, heir, departure: self.desk.departure.clone(), patience };
+        let mut watchers = Watchers { meeting, heir, place, departure: self.desk.departure.clone(), patience };
         let Pulled { totals, result } =
             pull::once(self.engine, &request, rules, self.log, &mut watchers).await;
         let facts = match result {

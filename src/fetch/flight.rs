@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -142,16 +142,31 @@ impl Airport {
     }
 
     /// Takes one of `count` places for pulls, waiting for it as long as it takes. `None`: there are no places here.
-    pub async fn place(&self, count: u32, mut waits: impl FnMut(Duration)) -> Option<Place> {
+    ///
+    /// Who holds one and gives no sign of life for `patience` takes no part in the count: its process may be frozen.
+    pub async fn place(
+        &self,
+        count: u32,
+        patience: Duration,
+        mut waits: impl FnMut(Duration),
+    ) -> Option<Place> {
         let directory = self.directory.as_ref()?;
         let began = Instant::now();
         loop {
             let mut usable = false;
-            for index in 0..count.max(1) {
-                let Ok(file) = open(&directory.join(format!("place-{index}")), self.mode) else { continue };
+            let (mut index, mut count) = (0, count.max(1));
+            while index < count {
+                let path = directory.join(format!("place-{index}"));
+                index += 1;
+                let Ok(file) = open(&path, self.mode) else { continue };
                 usable = true;
                 if file.try_lock().is_ok() {
-                    return Some(Place { _lock: file });
+                    let place = Place { lock: file };
+                    place.sign();
+                    return Some(place);
+                }
+                if age(&file).is_ok_and(|age| age > patience) {
+                    count = count.saturating_add(1);
                 }
             }
             if !usable {
@@ -165,7 +180,15 @@ impl Airport {
 
 /// A place among the pulls that run at the same time; free again when it is dropped.
 pub struct Place {
-    _lock: File,
+    lock: File,
+}
+
+impl Place {
+    /// Gives a sign of life.
+    pub fn sign(&self) {
+        // Where it cannot be written, a place is not free, or is taken twice: both are bearable.
+        let _ = self.lock.write_at(b"\n", 0);
+    }
 }
 
 /// The meeting place of one image, and what this process is there.
@@ -224,8 +247,8 @@ impl Meeting {
             Err(error) => return Err(error),
         };
         Ok(match state {
+            _ if age > patience => Turn::Alone,
             State::Leaves => Turn::Inherit,
-            State::Pulls(_) | State::Inherited if age > patience => Turn::Alone,
             State::Pulls(progress) => Turn::Wait(progress),
             State::Inherited => Turn::Wait(String::new()),
         })
@@ -336,7 +359,7 @@ pub struct Heir {
 }
 
 impl Heir {
-    /// Tells the leader that it may go: the engine has answered to this process's own pull.
+    /// Tells the leader that it may go: the engine has joined this process's own pull to the layers under way.
     pub fn attached(&self) {
         if let Ok(mut file) = OpenOptions::new().write(true).open(&self.lead) {
             let _ = write_state(&mut file, &State::Inherited);
@@ -366,9 +389,14 @@ fn write_state(file: &mut File, state: &State) -> io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
+/// How long ago a file was written to.
+fn age(file: &File) -> io::Result<Duration> {
+    Ok(file.metadata()?.modified()?.elapsed().unwrap_or_default())
+}
+
 fn read_state(path: &Path) -> io::Result<(State, Duration)> {
     let mut file = File::open(path)?;
-    let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
+    let age = age(&file)?;
     let mut text = String::new();
     let read = (&mut file).take(MAX_STATE).read_to_string(&mut text);
     Ok((State::of_text(if read.is_ok() { &text } else { "" }), age))

@@ -106,15 +106,41 @@ async fn nobody_waits_for_an_heir_where_nobody_waits() {
 async fn places_are_bounded_and_free_again() {
     let directory = directory("places");
     let airport = Airport::new(Some(directory.0.clone()), 0o660);
-    let one = airport.place(2, |_| panic!("two are free")).await.unwrap();
-    let _other = airport.place(2, |_| panic!("one is free")).await.unwrap();
+    let one = airport.place(2, PATIENCE, |_| panic!("two are free")).await.unwrap();
+    let _other = airport.place(2, PATIENCE, |_| panic!("one is free")).await.unwrap();
     let mut waited = 0;
-    let third = airport.place(2, |_| waited += 1);
+    let third = airport.place(2, PATIENCE, |_| waited += 1);
     assert!(tokio::time::timeout(Duration::from_millis(500), third).await.is_err());
     assert!(waited > 0);
     drop(one);
     let mut third = None;
     while third.is_none() {
-        third = airport.place(2, |_| {}).await;
+        third = airport.place(2, PATIENCE, |_| {}).await;
     }
+}
+
+#[tokio::test]
+async fn a_place_that_gives_no_sign_of_life_is_not_waited_for() {
+    let directory = directory("frozen places");
+    let airport = Airport::new(Some(directory.0.clone()), 0o660);
+    let frozen = airport.place(1, PATIENCE, |_| panic!("it is free")).await.unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let short = Duration::from_millis(20);
+    let _second = airport.place(1, short, |_| panic!("nobody lives there")).await.unwrap();
+    frozen.sign();
+    let third = airport.place(1, PATIENCE, |_| {});
+    assert!(tokio::time::timeout(Duration::from_millis(300), third).await.is_err(), "the first one lives again");
+}
+
+#[test]
+fn an_heir_without_a_sign_of_life_is_not_waited_for() {
+    let directory = directory("frozen heir");
+    let (mut one, mut heir, mut third) = (meet(&directory), meet(&directory), meet(&directory));
+    assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
+    one.say(&State::Leaves);
+    assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Inherit);
+    let _frozen = heir.try_inherit().unwrap();
+    drop(one);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(third.turn(Duration::from_millis(20)).unwrap(), Turn::Alone);
 }

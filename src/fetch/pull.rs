@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::fault::PullFault;
-use super::flight::{Departure, Heir, Meeting, State};
-use crate::engine::{Engine, PullMeter, PullRequest, PullTotals};
+use super::flight::{Departure, Heir, Meeting, Place, State};
+use crate::engine::{Engine, PullEvent, PullMeter, PullRequest, PullTotals};
 use crate::joblog::JobLog;
 use crate::settings::PullSettings;
 
@@ -27,6 +27,8 @@ pub(super) struct Watchers<'w> {
     pub(super) meeting: Option<&'w mut Meeting>,
     /// The right to take the pull over, until it ends.
     pub(super) heir: Option<Heir>,
+    /// The place that it has among this host's pulls.
+    pub(super) place: Option<&'w Place>,
     /// The wish that this process ends.
     pub(super) departure: Departure,
     /// How long nothing may move.
@@ -71,8 +73,9 @@ async fn watched<E: Engine>(
     let mut attached = false;
     let mut observe = |event| {
         meter.borrow_mut().observe(&event, start.elapsed());
-        // The engine has answered to this pull: it holds the layers now.
-        if !std::mem::replace(&mut attached, true)
+        // It tells of a layer that comes: it holds that for this pull too. It greets before it knows of any.
+        if tells_of_a_transfer(&event)
+            && !std::mem::replace(&mut attached, true)
             && let Some(heir) = &watchers.heir
         {
             heir.attached();
@@ -108,13 +111,28 @@ async fn watched<E: Engine>(
                     printed = now;
                     log.line(format!("  {}: {}", request.reference, meter.line(now)));
                 }
-                if let Some(meeting) = watchers.meeting.as_deref_mut()
-                    && now.saturating_sub(signed) >= SIGN
-                {
+                if now.saturating_sub(signed) >= SIGN {
                     signed = now;
-                    meeting.lead_and_say(&State::Pulls(meter.line(now)));
+                    if let Some(place) = watchers.place {
+                        place.sign();
+                    }
+                    if let Some(meeting) = watchers.meeting.as_deref_mut() {
+                        meeting.lead_and_say(&State::Pulls(meter.line(now)));
+                    }
                 }
             }
         }
+    }
+}
+
+/// Tells whether an event is about a layer that this pull waits for.
+fn tells_of_a_transfer(event: &PullEvent) -> bool {
+    match event {
+        PullEvent::Waiting(_)
+        | PullEvent::Downloading { .. }
+        | PullEvent::Downloaded(_)
+        | PullEvent::Extracting { .. }
+        | PullEvent::Done(_) => true,
+        PullEvent::Present(_) | PullEvent::Digest(_) | PullEvent::Other => false,
     }
 }
