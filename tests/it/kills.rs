@@ -10,11 +10,11 @@ use hearth::runner::{
 use crate::world::{Ran, World, block_on, docker};
 
 /// Numbers that look random: a seed gives the same ones again.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Starts from HEARTH_TEST_SEED, or else from the clock, and says which seed it is.
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
         let given = std::env::var("HEARTH_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or(clock.as_nanos() as u64 | 1);
@@ -22,7 +22,7 @@ impl Random {
         Self(seed)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -13,6 +13,7 @@ mod driving;
 mod engine_trouble;
 mod entrypoints;
 mod everyday;
+mod freshness;
 #[path = "../support/front.rs"]
 mod front;
 mod image_access;
@@ -23,13 +24,16 @@ mod kept;
 mod kills;
 mod layers;
 mod limits;
+mod mirrors;
 mod networks;
 mod nine_stages;
+mod one_pull;
 mod outcomes;
 mod output;
 mod own_engine;
 mod podman;
 mod processes;
+mod pulling;
 #[path = "../support/pusher.rs"]
 mod pusher;
 mod refusals;
@@ -46,4 +50,5 @@ mod socket_builds;
 #[cfg(feature = "fake-engine")]
 mod support;
 mod tools;
+mod weak_links;
 mod world;

@@ -9,14 +9,14 @@ use crate::tools::{jobs_fault, systems_fault};
 use crate::world::{Ran, World, block_on, skip};
 
 /// A world on Podman; its objects go when it is dropped.
-struct OnPodman {
-    world: World,
-    host: String,
+pub(crate) struct OnPodman {
+    pub(crate) world: World,
+    pub(crate) host: String,
 }
 
 impl OnPodman {
     /// Makes one; `None`, after saying so, where there is no Podman.
-    fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         let world = World::new(test)?;
         let Ok(host) = std::env::var("HEARTH_TEST_PODMAN") else {
             skip(test, "HEARTH_TEST_PODMAN names no Podman");
@@ -26,7 +26,7 @@ impl OnPodman {
         Some(Self { world, host })
     }
 
-    fn podman(&self, args: &[&str]) -> String {
+    pub(crate) fn podman(&self, args: &[&str]) -> String {
         let output = Command::new("docker").args(["-H", &self.host]).args(args).output().expect("docker");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -22,6 +22,8 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -70,6 +72,8 @@ pub struct Rule {
     left: Option<u32>,
     /// Whether a login must have come (`Some(true)`), or must not.
     authorised: Option<bool>,
+    /// The `Authorization` that must have come.
+    login: Option<String>,
     answer: Option<u16>,
     body: Option<Bytes>,
     headers: Vec<(String, String)>,
@@ -97,6 +101,17 @@ impl Rule {
     pub fn authorised(mut self, authorised: bool) -> Self {
         self.authorised = Some(authorised);
         self
+    }
+
+    /// Only requests that came with just this login.
+    pub fn login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
+        self
+    }
+
+    /// Asks for a login, as a registry does that has accounts.
+    pub fn asks_for_login(self) -> Self {
+        self.answer(401).header("www-authenticate", "Basic realm=\"front\"")
     }
 
     /// Only the next `n` requests that fit. Where bodies are cut or stall, the next `n` that are long enough for that.
@@ -179,11 +194,12 @@ impl Rule {
         self.cut_after.is_some() || self.stall_after.is_some()
     }
 
-    fn fits(&self, method: &str, path: &str, authorised: bool) -> bool {
+    fn fits(&self, method: &str, path: &str, login: Option<&str>) -> bool {
         self.left != Some(0)
             && path.contains(&self.path)
             && self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && self.authorised.is_none_or(|wanted| wanted == authorised)
+            && self.authorised.is_none_or(|wanted| wanted == login.is_some())
+            && self.login.as_deref().is_none_or(|wanted| login == Some(wanted))
     }
 }
 
@@ -347,15 +363,16 @@ impl Shared {
     ) -> Result<Response<Way>, Broken> {
         let method = request.method().to_string();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let authorised = request.headers().contains_key(hyper::header::AUTHORIZATION);
+        let login = request.headers().get(hyper::header::AUTHORIZATION);
+        let login = login.map(|login| String::from_utf8_lossy(login.as_bytes()).into_owned());
         let entry = self.note(Asked {
             method: method.clone(),
             path: path.clone(),
-            authorised,
+            authorised: login.is_some(),
             status: None,
             sent: 0,
         });
-        let rule = self.rule(&method, &path, authorised);
+        let rule = self.rule(&method, &path, login.as_deref());
         if rule.hang_up {
             return Err(Broken("hung up".to_owned()));
         }
@@ -410,9 +427,9 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn rule(&self, method: &str, path: &str, authorised: bool) -> Rule {
+    fn rule(&self, method: &str, path: &str, login: Option<&str>) -> Rule {
         let mut rules = lock(&self.rules);
-        let Some(rule) = rules.iter_mut().find(|rule| rule.fits(method, path, authorised)) else {
+        let Some(rule) = rules.iter_mut().find(|rule| rule.fits(method, path, login)) else {
             return Rule::default();
         };
         let late = rule.counts_late();

@@ -1,0 +1,304 @@
+//! What the tests of pulls share: an engine of either kind, images of random layers behind a front, and prepares that run
+//! side by side.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hearth::runner::{JobDescription, Variable};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::front::{Asked, Front};
+use crate::image_policies::busybox;
+use crate::podman::OnPodman;
+use crate::pusher::{ImageSpec, Layer, Pushed, Registry};
+use crate::tools::Attempt;
+use crate::world::{World, unique};
+
+/// Longer than anything here takes, however busy the machine is.
+pub(crate) const LONG: Duration = Duration::from_secs(100);
+
+/// A world on one engine.
+pub(crate) enum On {
+    /// The usual engine, with the classic store.
+    Docker(World),
+    /// Podman.
+    Podman(OnPodman),
+}
+
+impl On {
+    /// A world on the usual engine; `None`: the parts are missing.
+    pub(crate) fn docker(test: &str) -> Option<Self> {
+        World::new(test).map(Self::Docker)
+    }
+
+    /// A world on each engine that there is; what is missing is said.
+    pub(crate) fn each(test: &str) -> Vec<Self> {
+        let podman = OnPodman::new(&format!("{test}, on Podman")).map(Self::Podman);
+        Self::docker(test).into_iter().chain(podman).collect()
+    }
+
+    /// The world.
+    pub(crate) fn world(&self) -> &World {
+        match self {
+            Self::Docker(world) => world,
+            Self::Podman(on) => &on.world,
+        }
+    }
+
+    /// Whether the engine keeps a transfer for as long as one client watches.
+    pub(crate) fn joins_pulls(&self) -> bool {
+        matches!(self, Self::Docker(_))
+    }
+
+    /// Writes the settings: the usual ones, then `more`; keys first go to `[job]`.
+    pub(crate) fn settings(&self, more: &str) -> &Self {
+        match self {
+            Self::Docker(world) => world.settings(more),
+            Self::Podman(on) => {
+                on.world.settings(&format!("{more}\n[engine]\nhost = \"{}\"", on.host));
+            }
+        }
+        self
+    }
+
+    /// Runs the docker command line on this engine, and returns what it prints, cut to one line.
+    pub(crate) fn engine(&self, args: &[&str]) -> String {
+        let mut command = Command::new("docker");
+        if let Self::Podman(on) = self {
+            command.args(["-H", &on.host]);
+        }
+        let output = command.args(args).output().expect("the docker command line");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Pushes an image of random layers of these sizes, which no engine has, and names it as the front has it.
+    pub(crate) fn cold(&self, front: &Front, sizes: &[usize]) -> Cold<'_> {
+        let random = |size: &usize| Layer::random(*size, unique()).expect("a layer");
+        let layers: Vec<Layer> = sizes.iter().map(random).collect();
+        let mut image = busybox();
+        image.layers.extend(layers.iter().cloned());
+        let repository = format!("test/{}/cold{}", self.world().token, unique());
+        let registry = Registry::new(&self.world().parts.registry);
+        let pushed = registry.push(&repository, "1", &[image.clone()]).expect("the registry takes it");
+        let sizes = layers.iter().map(|layer| layer.compressed_bytes() as u64).collect();
+        let layers = layers.iter().map(|layer| layer.digest().to_owned()).collect();
+        let name = format!("{}/{repository}:1", front.address);
+        Cold { on: self, name, repository, image, pushed, layers, sizes }
+    }
+
+    /// Starts a job's prepare beside whatever else runs.
+    pub(crate) fn start(&self, job: &JobDescription) -> Prepare<'_> {
+        let (world, job) = (self.world(), job.clone());
+        let attempt = world.attempt(&job);
+        let log = attempt.dir.join("log");
+        let file = File::create(&log).expect("a log");
+        let child = Command::new(env!("CARGO_BIN_EXE_hearth"))
+            .args(["prepare", "--config"])
+            .arg(world.dir.join("config.toml"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &world.dir)
+            .envs(attempt.env.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("one file"))
+            .stderr(file)
+            .spawn()
+            .expect("the driver starts");
+        Prepare { on: self, job, attempt, log, child, began: Instant::now() }
+    }
+
+    /// Prepares a job and cleans up after it.
+    pub(crate) fn prepare(&self, job: &JobDescription) -> Prepared {
+        self.start(job).end()
+    }
+}
+
+/// An image that is cold: it is in the registry and on no engine. It is gone from the engine when this is dropped.
+pub(crate) struct Cold<'o> {
+    on: &'o On,
+    /// Its name, with the front as its registry.
+    pub(crate) name: String,
+    /// Its repository.
+    pub(crate) repository: String,
+    /// What was pushed.
+    pub(crate) image: ImageSpec,
+    /// What the tag names.
+    pub(crate) pushed: Pushed,
+    /// Digests of its own layers, the lowest first.
+    pub(crate) layers: Vec<String>,
+    /// Their compressed bytes.
+    pub(crate) sizes: Vec<u64>,
+}
+
+impl Cold<'_> {
+    /// A job with this image, of a project and a number of its own.
+    pub(crate) fn job(&self, policy: &str) -> JobDescription {
+        let mut job = self.on.world().job().image(&self.name).script("true");
+        job.image.pull_policy = vec![policy.to_owned()];
+        job
+    }
+
+    /// How often a layer was asked for, and how many of its bytes went.
+    pub(crate) fn fetched(&self, front: &Front, layer: usize) -> (usize, u64) {
+        let log = front.log();
+        let asked: Vec<&Asked> = log.iter().filter(|asked| is_get_of(asked, &self.layers[layer])).collect();
+        (asked.len(), asked.iter().map(|asked| asked.sent).sum())
+    }
+
+    /// Takes it away from the engine.
+    pub(crate) fn forget(&self) {
+        for id in &self.pushed.image_ids {
+            self.on.engine(&["rmi", "-f", id.trim_start_matches("sha256:")]);
+        }
+    }
+}
+
+impl Drop for Cold<'_> {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// Tells whether a blob was asked for.
+pub(crate) fn is_get_of(asked: &Asked, blob: &str) -> bool {
+    asked.method == "GET" && asked.path.contains(&format!("/blobs/{blob}"))
+}
+
+/// Counts manifests that were asked for, as `(HEAD, GET)`.
+pub(crate) fn manifests(front: &Front) -> (usize, usize) {
+    (front.count("HEAD", "/manifests/"), front.count("GET", "/manifests/"))
+}
+
+/// Gives a job a login of its own for a registry.
+pub(crate) fn with_login(job: JobDescription, registry: &str, user: &str, password: &str) -> JobDescription {
+    job.with_variable(
+        Variable::plain("DOCKER_AUTH_CONFIG", docker_config(registry, user, password)).as_masked().as_raw(),
+    )
+}
+
+/// The text of a docker configuration with one login.
+pub(crate) fn docker_config(registry: &str, user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    serde_json::json!({"auths": {registry: {"auth": auth}}}).to_string()
+}
+
+/// A prepare that runs.
+pub(crate) struct Prepare<'o> {
+    on: &'o On,
+    job: JobDescription,
+    attempt: Attempt,
+    log: PathBuf,
+    child: Child,
+    began: Instant,
+}
+
+impl Prepare<'_> {
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    }
+
+    /// Waits until it has said something.
+    pub(crate) fn wait_for(&self, text: &str) {
+        let end = Instant::now() + LONG;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < end, "it never said {text:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process ID");
+        kill(Pid::from_raw(pid), signal).expect("a process that runs");
+    }
+
+    /// Waits until it has ended, and cleans up after it.
+    pub(crate) fn end(mut self) -> Prepared {
+        let end = Instant::now() + LONG;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                break status;
+            }
+            assert!(Instant::now() < end, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let took = self.began.elapsed();
+        let build = self.on.world().container(&self.job, "build");
+        let image = match status.success() {
+            true => self.on.engine(&["inspect", "-f", "{{.Image}}", &build]),
+            false => String::new(),
+        };
+        let log = self.log();
+        let cleanup = self.on.world().call(&["cleanup"], &self.attempt.env);
+        assert_eq!(cleanup.code, Some(0), "{}", cleanup.stderr);
+        Prepared { code: status.code(), log, image, took }
+    }
+}
+
+impl Drop for Prepare<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a prepare ended.
+pub(crate) struct Prepared {
+    /// The exit code; `None` after a signal.
+    pub(crate) code: Option<i32>,
+    /// The job log.
+    pub(crate) log: String,
+    /// The ID of the image that the build container has; empty where there is none.
+    pub(crate) image: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Prepared {
+    /// Asserts that the job got just this image.
+    pub(crate) fn got(&self, cold: &Cold<'_>) -> &Self {
+        self.got_id(&cold.pushed.image_ids[0])
+    }
+
+    /// Asserts that the job got the image with this ID.
+    pub(crate) fn got_id(&self, id: &str) -> &Self {
+        assert_eq!(self.code, Some(0), "{}", self.log);
+        let (has, wanted) = (self.image.trim_start_matches("sha256:"), id.trim_start_matches("sha256:"));
+        assert_eq!(has, wanted, "another image\n{}", self.log);
+        self
+    }
+
+    /// Asserts that it failed by the job's fault.
+    pub(crate) fn jobs_fault(&self) -> &Self {
+        assert_eq!(self.code, Some(1), "{}", self.log);
+        self.failed_once()
+    }
+
+    /// Asserts that it failed by the system's fault.
+    pub(crate) fn systems_fault(&self) -> &Self {
+        assert_eq!(self.code, Some(2), "{}", self.log);
+        self.failed_once()
+    }
+
+    fn failed_once(&self) -> &Self {
+        assert_eq!(self.log.matches("ERROR: ").count(), 1, "one failure:\n{}", self.log);
+        self
+    }
+
+    /// Asserts that the log has a text.
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        assert!(self.log.contains(text), "{text:?} is not in\n{}", self.log);
+        self
+    }
+
+    /// Asserts that the log has no such text.
+    pub(crate) fn is_silent_about(&self, text: &str) -> &Self {
+        assert!(!self.log.contains(text), "{text:?} is in\n{}", self.log);
+        self
+    }
+}
