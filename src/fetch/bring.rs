@@ -217,8 +217,12 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             if !source.is_mirror || fault.ends_all_sources() {
                 return Err(fault);
             }
+            let lies = match fault {
+                PullFault::WrongContent(_) => "sent something else than what was asked for, and ",
+                _ => "",
+            };
             self.log.warn(format!(
-                "WARNING: the mirror {} is passed over: {}",
+                "WARNING: the mirror {} {lies}is passed over: {}",
                 registry_of(&source.name),
                 fault.words()
             ));
@@ -257,7 +261,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         } else {
             rules.no_progress_timeout
         };
-        let mut watchers = Watchers { meeting, heir, place, departure: self.desk.departure.clone(), patience };
+        let mut watchers =
+            Watchers { meeting, heir, place, departure: self.desk.departure.clone(), patience };
         let Pulled { totals, result } =
             pull::once(self.engine, &request, rules, self.log, &mut watchers).await;
         let facts = match result {

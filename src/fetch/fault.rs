@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::words::shown;
 use crate::engine::EngineError;
 use crate::image::decide::Refusal;
 use crate::outcome::{Failure, Fault};
@@ -46,7 +47,7 @@ impl PullFault {
     pub fn of(error: EngineError, reference: &str) -> Self {
         match error {
             EngineError::Refused { .. } | EngineError::NotFound { .. } | EngineError::Conflict { .. } => {
-                Self::of_words(error.words(), reference)
+                Self::of_words(shown(&error.words()), reference)
             }
             EngineError::Timeout { .. } | EngineError::Lost { .. } => Self::Transient(error.to_string()),
             other => Self::Engine(other),
@@ -78,6 +79,7 @@ impl PullFault {
             "verification failed",
             "digest did not match",
             "does not match digest",
+            "does not match provided manifest digest",
             "unexpected commit digest",
         ]) {
             Self::WrongContent(words)

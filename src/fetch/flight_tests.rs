@@ -129,7 +129,10 @@ async fn a_place_that_gives_no_sign_of_life_is_not_waited_for() {
     let _second = airport.place(1, short, |_| panic!("nobody lives there")).await.unwrap();
     frozen.sign();
     let third = airport.place(1, PATIENCE, |_| {});
-    assert!(tokio::time::timeout(Duration::from_millis(300), third).await.is_err(), "the first one lives again");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), third).await.is_err(),
+        "the first one lives again"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod inquiry;
 mod login;
 mod pull;
 mod registries;
+mod words;
 
 use std::time::Duration;
 
