@@ -1,6 +1,6 @@
 //! What a warm image costs: one question, and no pull.
 
-use crate::front::Front;
+use crate::front::{Front, on as rule};
 use crate::image_policies::busybox;
 use crate::pulling::{Cold, On, Prepared, manifests};
 use crate::pusher::{ImageSpec, Layer, Platform, Registry};
@@ -27,26 +27,26 @@ fn other_image() -> ImageSpec {
 
 #[test]
 fn a_warm_image_costs_one_head() {
-    for on in On::each("one head") {
+    On::each("one head", |on| {
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[10 << 10]);
-        always(&on, &cold).got(&cold).says("pull policy always: pulled");
+        always(on, &cold).got(&cold).says("pull policy always: pulled");
         let (heads, gets, blobs) = asked(&front);
         assert_eq!((heads, gets), (1, 1));
         assert!(blobs >= 1);
         for _ in 0..2 {
-            always(&on, &cold).got(&cold).says("pull policy always: up to date").is_silent_about("Pulling");
+            always(on, &cold).got(&cold).says("pull policy always: up to date").is_silent_about("Pulling");
             assert_eq!(asked(&front), (1, 0, 0));
         }
         on.prepare(&cold.job("if-not-present")).got(&cold);
         on.prepare(&cold.job("never")).got(&cold);
         assert_eq!(asked(&front), (0, 0, 0));
-    }
+    });
 }
 
 #[test]
 fn another_index_around_the_same_manifest_is_noted_and_nothing_is_pulled() {
-    for on in On::each("moved index") {
+    On::each("moved index", |on| {
         let registry = Registry::new(&on.world().parts.registry);
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[10 << 10]);
@@ -59,46 +59,43 @@ fn another_index_around_the_same_manifest_is_noted_and_nothing_is_pulled() {
             registry.push_index(&cold.repository, "1", &images).expect("an index")
         };
         let first = push("a");
-        always(&on, &cold).got(&cold).says("pulled");
+        always(on, &cold).got(&cold).says("pulled");
         asked(&front);
         let second = push("b");
         assert_ne!(first.digest, second.digest);
-        let moved = always(&on, &cold);
+        let moved = always(on, &cold);
         moved.got(&cold).says("up to date").says(&second.digest).is_silent_about("Pulling");
         assert_eq!(asked(&front), (1, 1, 0));
-        always(&on, &cold).got(&cold).says("up to date");
+        always(on, &cold).got(&cold).says("up to date");
         assert_eq!(asked(&front), (1, 0, 0), "it was noted");
-    }
+    });
 }
 
 #[test]
 fn a_registry_that_has_no_head_or_no_digest_is_asked_by_get() {
-    for on in On::each("no head") {
-        for rule in [
-            crate::front::on("/manifests/").method("HEAD").answer(405),
-            crate::front::on("/manifests/").without_digest(),
-        ] {
+    On::each("no head", |on| {
+        for rule in [rule("/manifests/").method("HEAD").answer(405), rule("/manifests/").without_digest()] {
             let front = Front::with(&on.world().parts.registry, rule);
             let cold = on.cold(&front, &[1 << 10]);
-            always(&on, &cold).got(&cold).says("pulled");
+            always(on, &cold).got(&cold).says("pulled");
             asked(&front);
-            always(&on, &cold).got(&cold).says("up to date");
+            always(on, &cold).got(&cold).says("up to date");
             assert_eq!(asked(&front), (1, 1, 0));
         }
-    }
+    });
 }
 
 #[test]
 fn a_tag_that_moved_is_pulled_and_the_old_image_never_runs() {
-    for on in On::each("moved tag") {
+    On::each("moved tag", |on| {
         let registry = Registry::new(&on.world().parts.registry);
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[1 << 10]);
-        always(&on, &cold).got(&cold);
+        always(on, &cold).got(&cold);
         let mut ids = cold.pushed.image_ids.clone();
         for _ in 0..2 {
             let moved = registry.push(&cold.repository, "1", &[other_image()]).expect("pushed");
-            let prepared = always(&on, &cold);
+            let prepared = always(on, &cold);
             on.engine(&["rmi", "-f", ids.remove(0).trim_start_matches("sha256:")]);
             prepared.got_id(&moved.image_ids[0]).says("always: pulled");
             ids.push(moved.image_ids[0].clone());
@@ -107,7 +104,7 @@ fn a_tag_that_moved_is_pulled_and_the_old_image_never_runs() {
         }
         // And back to what it was: nothing to pull where it is still here under its digest.
         on.engine(&["rmi", "-f", ids[0].trim_start_matches("sha256:")]);
-    }
+    });
 }
 
 #[test]
@@ -116,7 +113,7 @@ fn two_platforms_of_one_index_are_pulled_one_after_the_other() {
     if !cfg!(target_arch = "x86_64") || !qemu {
         return skip("two platforms", "no emulation of arm64 on x86_64");
     }
-    for on in On::each("two platforms") {
+    On::each("two platforms", |on| {
         on.settings("allow_emulation = true\n");
         let registry = Registry::new(&on.world().parts.registry);
         let front = Front::new(&on.world().parts.registry);
@@ -145,5 +142,5 @@ fn two_platforms_of_one_index_are_pulled_one_after_the_other() {
             });
             front.forget();
         }
-    }
+    });
 }

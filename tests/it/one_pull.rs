@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::front::Front;
+use crate::front::{Front, on as rule};
 use crate::pulling::{LONG, On, Prepare, is_get_of, manifests, with_login};
 
 const JOBS: usize = 6;
@@ -10,15 +10,16 @@ const WAITS: &str = "another job is pulling it";
 
 #[test]
 fn jobs_that_want_one_cold_image_make_one_pull_and_each_asks_for_itself() {
-    for on in On::each("one pull") {
+    On::each("one pull", |on| {
         on.settings("[pull]\nprogress_interval = 1\n");
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[40 << 10, 400 << 10]);
-        front.add(crate::front::on("/blobs/").stall_after(0));
+        front.add(rule("/blobs/").stall_after(0));
         let running: Vec<Prepare<'_>> = (0..JOBS).map(|_| on.start(&cold.job("always"))).collect();
         // All of them have asked, one has begun, and the others say that they wait for it.
         front.wait_until("all ask", LONG, |log| {
-            log.iter().filter(|asked| asked.method == "HEAD" && asked.path.contains("/manifests/")).count() == JOBS
+            log.iter().filter(|asked| asked.method == "HEAD" && asked.path.contains("/manifests/")).count()
+                == JOBS
         });
         let end = std::time::Instant::now() + LONG;
         while running.iter().filter(|one| one.log().contains(WAITS)).count() < JOBS - 1 {
@@ -37,16 +38,16 @@ fn jobs_that_want_one_cold_image_make_one_pull_and_each_asks_for_itself() {
         for layer in 0..2 {
             assert_eq!(cold.fetched(&front, layer), (1, cold.sizes[layer]), "{:#?}", front.lines());
         }
-    }
+    });
 }
 
 #[test]
 fn another_project_without_access_gets_nothing_from_a_pull_that_goes_on() {
-    for on in On::each("one pull, two projects") {
+    On::each("one pull, two projects", |on| {
         let front = Front::new(&on.world().parts.registry);
-        front.add(crate::front::on("/v2/").authorised(false).asks_for_login());
+        front.add(rule("/v2/").authorised(false).asks_for_login());
         let cold = on.cold(&front, &[200 << 10]);
-        front.add(crate::front::on(&format!("/blobs/{}", cold.layers[0])).stall_after(0));
+        front.add(rule(&format!("/blobs/{}", cold.layers[0])).stall_after(0));
         let may = |id| {
             let mut job = with_login(cold.job("always"), &front.address, "one", "right");
             job.project_id = id;
@@ -62,7 +63,7 @@ fn another_project_without_access_gets_nothing_from_a_pull_that_goes_on() {
         let second = on.start(&may(73));
         second.wait_for(WAITS);
         front.clear();
-        front.add(crate::front::on("/v2/").authorised(false).asks_for_login());
+        front.add(rule("/v2/").authorised(false).asks_for_login());
         front.release();
         leader.end().got(&cold);
         second.end().got(&cold);
@@ -73,15 +74,17 @@ fn another_project_without_access_gets_nothing_from_a_pull_that_goes_on() {
             on.prepare(&job).jobs_fault();
         }
         assert_eq!(cold.fetched(&front, 0).0, 1);
-    }
+    });
 }
 
 /// A job that pulls and stands still in its second layer, the first one being here.
 fn leader<'o>(on: &'o On, front: &Front, cold: &crate::pulling::Cold<'_>) -> Prepare<'o> {
-    front.add(crate::front::on(&format!("/blobs/{}", cold.layers[1])).stall_after(100 << 10));
+    front.add(rule(&format!("/blobs/{}", cold.layers[1])).stall_after(100 << 10));
     let leader = on.start(&cold.job("always"));
     front.wait_until("the second layer stands still", LONG, |log| {
-        let has = |layer: usize, bytes| log.iter().any(|asked| is_get_of(asked, &cold.layers[layer]) && asked.sent >= bytes);
+        let has = |layer: usize, bytes| {
+            log.iter().any(|asked| is_get_of(asked, &cold.layers[layer]) && asked.sent >= bytes)
+        };
         has(0, cold.sizes[0]) && has(1, 100 << 10)
     });
     leader
@@ -89,10 +92,10 @@ fn leader<'o>(on: &'o On, front: &Front, cold: &crate::pulling::Cold<'_>) -> Pre
 
 #[test]
 fn a_leader_that_is_killed_is_followed_by_a_waiter() {
-    for on in On::each("killed leader") {
+    On::each("killed leader", |on| {
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[40 << 10, 400 << 10]);
-        let leader = leader(&on, &front, &cold);
+        let leader = leader(on, &front, &cold);
         let waiters = [on.start(&cold.job("always")), on.start(&cold.job("always"))];
         waiters.iter().for_each(|waiter| waiter.wait_for(WAITS));
         front.clear();
@@ -104,15 +107,15 @@ fn a_leader_that_is_killed_is_followed_by_a_waiter() {
         assert_eq!(leader.code, None, "{}", leader.log);
         assert_eq!(manifests(&front).0, 3);
         assert_eq!(cold.fetched(&front, 1).0, 2, "the leader and one of the others: {:#?}", front.lines());
-    }
+    });
 }
 
 #[test]
 fn a_leader_that_is_cancelled_leaves_its_pull_to_a_waiter() {
-    for on in On::each("cancelled leader") {
+    On::each("cancelled leader", |on| {
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[40 << 10, 400 << 10]);
-        let leader = leader(&on, &front, &cold);
+        let leader = leader(on, &front, &cold);
         let waiters = [on.start(&cold.job("always")), on.start(&cold.job("always"))];
         waiters.iter().for_each(|waiter| waiter.wait_for(WAITS));
         leader.signal(Signal::SIGTERM);
@@ -132,17 +135,17 @@ fn a_leader_that_is_cancelled_leaves_its_pull_to_a_waiter() {
         } else {
             assert!(cold.fetched(&front, 1).0 <= 2, "{:#?}", front.log());
         }
-    }
+    });
 }
 
 #[test]
 fn a_leader_that_is_frozen_is_not_waited_for() {
-    for on in On::each("frozen leader") {
+    On::each("frozen leader", |on| {
         on.settings("[pull]\nno_progress_timeout = 3\nconcurrent = 1\n");
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[40 << 10, 400 << 10]);
         let other = on.cold(&front, &[10 << 10]);
-        let leader = leader(&on, &front, &cold);
+        let leader = leader(on, &front, &cold);
         leader.signal(Signal::SIGSTOP);
         let waiter = on.start(&cold.job("always"));
         waiter.wait_for(WAITS);
@@ -153,19 +156,21 @@ fn a_leader_that_is_frozen_is_not_waited_for() {
         stranger.end().got(&other);
         leader.signal(Signal::SIGCONT);
         leader.end().got(&cold);
-    }
+    });
 }
 
 #[test]
 fn pulls_wait_for_each_other_where_the_settings_allow_one_at_a_time() {
-    for on in On::each("one at a time") {
+    On::each("one at a time", |on| {
         on.settings("[pull]\nconcurrent = 1\nno_progress_timeout = 4\n");
         let front = Front::new(&on.world().parts.registry);
         let (one, other) = (on.cold(&front, &[900 << 10]), on.cold(&front, &[100 << 10]));
         // It takes some seconds, but it moves.
-        front.add(crate::front::on(&format!("/blobs/{}", one.layers[0])).throttle(90 << 10));
+        front.add(rule(&format!("/blobs/{}", one.layers[0])).throttle(90 << 10));
         let first = on.start(&one.job("always"));
-        front.wait_until("the first pulls", LONG, |log| log.iter().any(|asked| is_get_of(asked, &one.layers[0])));
+        front.wait_until("the first pulls", LONG, |log| {
+            log.iter().any(|asked| is_get_of(asked, &one.layers[0]))
+        });
         let second = on.start(&other.job("always"));
         second.wait_for("waiting for other pulls on this host");
         let third = on.start(&other.job("always"));
@@ -182,5 +187,5 @@ fn pulls_wait_for_each_other_where_the_settings_allow_one_at_a_time() {
         // Who waits for its turn is waited for, however long that takes.
         let get = format!("/v2/{}/manifests/", other.repository);
         assert_eq!(front.count("GET", &get), 1, "{log:#?}");
-    }
+    });
 }

@@ -34,10 +34,15 @@ impl On {
         World::new(test).map(Self::Docker)
     }
 
-    /// A world on each engine that there is; what is missing is said.
-    pub(crate) fn each(test: &str) -> Vec<Self> {
+    /// Checks something on each engine that there is, side by side; what is missing is said.
+    pub(crate) fn each(test: &str, check: impl Fn(&Self) + Sync) {
         let podman = OnPodman::new(&format!("{test}, on Podman")).map(Self::Podman);
-        Self::docker(test).into_iter().chain(podman).collect()
+        let all: Vec<Self> = Self::docker(test).into_iter().chain(podman).collect();
+        std::thread::scope(|scope| {
+            for on in &all {
+                scope.spawn(|| check(on));
+            }
+        });
     }
 
     /// The world.
@@ -146,6 +151,12 @@ impl Cold<'_> {
         let log = front.log();
         let asked: Vec<&Asked> = log.iter().filter(|asked| is_get_of(asked, &self.layers[layer])).collect();
         (asked.len(), asked.iter().map(|asked| asked.sent).sum())
+    }
+
+    /// Its manifest's text.
+    pub(crate) fn manifest(&self) -> Vec<u8> {
+        let registry = Registry::new(&self.on.world().parts.registry);
+        registry.manifest(&self.repository, &self.pushed.digest).expect("the registry has it")
     }
 
     /// Takes it away from the engine.

@@ -365,6 +365,8 @@ impl Shared {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let login = request.headers().get(hyper::header::AUTHORIZATION);
         let login = login.map(|login| String::from_utf8_lossy(login.as_bytes()).into_owned());
+        // Podman sends an empty user with an empty password where it has none.
+        let login = login.filter(|login| login != "Basic Og==");
         let entry = self.note(Asked {
             method: method.clone(),
             path: path.clone(),

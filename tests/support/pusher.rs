@@ -518,6 +518,19 @@ impl Registry {
         Ok(Pushed { digest: index.digest, manifests, image_ids })
     }
 
+    /// Returns the text of a plain manifest.
+    pub fn manifest(&self, repository: &str, digest: &str) -> Result<Vec<u8>> {
+        let url = self.url(repository, "manifests", digest);
+        let accept = format!("{}, {}", Format::Docker.manifest(), Format::Oci.manifest());
+        let mut response = self
+            .authorized(self.agent.get(&url))
+            .header("accept", accept)
+            .call()
+            .map_err(|e| Error::of(format!("GET {url}"), e))?;
+        expect(response.status().as_u16(), &[200], "GET", &url)?;
+        response.body_mut().read_to_vec().map_err(|e| Error::of(format!("GET {url}"), e))
+    }
+
     /// Takes a manifest out of the registry, and with it every tag that names it.
     pub fn delete(&self, repository: &str, digest: &str) -> Result<()> {
         let url = self.url(repository, "manifests", digest);
