@@ -56,7 +56,8 @@ pub struct PulledLayer {
     pub id: String,
     /// Whether it was here before: then nothing is told of its size.
     pub present: bool,
-    /// Its compressed bytes; `None`: the engine did not tell. Podman tells only of layers that take a while.
+    /// Its compressed bytes; `None`: the engine did not tell. Podman and containerd's store tell only of layers that take
+    /// a while.
     pub compressed: Option<u64>,
 }
 
@@ -65,13 +66,16 @@ pub struct PulledLayer {
 pub struct PullTotals {
     /// From the first call to the end.
     pub total: Duration,
-    /// From the first byte to the last layer's end of download; `None`: nothing was downloaded, or the engine does not tell
-    /// downloading from unpacking (Podman).
+    /// From the first byte to the last layer's end of download; `None`: nothing was downloaded, or the engine tells nothing
+    /// of unpacking (Podman, containerd's store).
     pub download: Option<Duration>,
     /// The time during which at least one layer was unpacked, which overlaps the download; `None` as above.
     pub extract: Option<Duration>,
-    /// All layers that were told of, in the order in which they first were: with Docker that is from the base up.
+    /// All layers that were told of, in the order in which they first were.
     pub layers: Vec<PulledLayer>,
+    /// Whether that order is from the base up, as on Docker's own store. Podman and containerd's store tell of layers as
+    /// they come to them, and the latter tells nothing of those that are unpacked already.
+    pub in_order: bool,
 }
 
 impl PullTotals {
@@ -138,9 +142,11 @@ impl PullMeter {
                 true
             }
             PullEvent::Present(layer) => {
+                // containerd's store says so of a blob that it was about to fetch, and that it has to unpack yet.
+                let only_fetched = self.layers.contains_key(layer);
                 let layer = self.layer(layer);
                 layer.downloaded = true;
-                layer.finished = true;
+                layer.finished = !only_fetched;
                 layer.present = true;
                 true
             }
@@ -166,9 +172,12 @@ impl PullMeter {
         }
     }
 
-    /// Returns whether a layer is being unpacked: then silence is work, not a stalled link.
-    pub fn is_extracting(&self) -> bool {
-        self.extracting_since.is_some()
+    /// Returns whether a layer may be being unpacked: then silence is work, not a stalled link. Where the engine does not tell,
+    /// it may be as soon as all that it told of is here.
+    pub fn may_be_unpacking(&self) -> bool {
+        let is_here = |layer: &Layer| layer.downloaded || (layer.total > 0 && layer.done >= layer.total);
+        let all_are_here = self.layers.values().all(is_here) && self.layers.values().any(|l| !l.finished);
+        self.extracting_since.is_some() || all_are_here
     }
 
     /// Returns when something last moved.
@@ -194,6 +203,7 @@ impl PullMeter {
             download: span.map(|(first, last)| last.saturating_sub(first)),
             extract: span.map(|_| self.extracted_by(at)),
             layers: self.order.iter().filter_map(|id| self.layers.get_key_value(id)).map(layer).collect(),
+            in_order: self.tells_phases || self.layers.values().all(|layer| layer.present),
         }
     }
 
@@ -218,6 +228,7 @@ impl PullMeter {
         let begun = self.first_byte.unwrap_or(at);
         let seconds = at.saturating_sub(begun).as_secs_f64();
         let finished = self.layers.values().filter(|l| l.finished).count();
+        let downloaded = self.layers.values().filter(|l| l.downloaded).count();
         let mut line = format!("{} of {}", ByteSize(done), ByteSize(total));
         if seconds > 0.0 && done < total {
             let rate = done as f64 / seconds;
@@ -226,7 +237,11 @@ impl PullMeter {
                 line.push_str(&format!(", about {:.0} s left", (total - done) as f64 / rate));
             }
         }
-        line.push_str(&format!(", {finished} of {} layers unpacked", self.layers.len()));
+        let (count, what) = match self.tells_phases || downloaded == 0 {
+            true => (finished, "unpacked"),
+            false => (downloaded, "downloaded"),
+        };
+        line.push_str(&format!(", {count} of {} layers {what}", self.layers.len()));
         line
     }
 

@@ -18,11 +18,11 @@ fn overlapping_phases_are_counted_once_each() {
     meter.observe(&PullEvent::Downloaded("a".into()), at(3));
     meter.observe(&PullEvent::Extracting { layer: "a".into(), done: 10 }, at(4));
     meter.observe(&PullEvent::Downloaded("b".into()), at(5));
-    assert!(meter.is_extracting());
+    assert!(meter.may_be_unpacking());
     meter.observe(&PullEvent::Done("a".into()), at(6));
     meter.observe(&PullEvent::Extracting { layer: "b".into(), done: 10 }, at(7));
     meter.observe(&PullEvent::Done("b".into()), at(8));
-    assert!(!meter.is_extracting());
+    assert!(!meter.may_be_unpacking());
     assert_eq!(meter.summary(at(9)), "2 MiB in 9.0 s (download 4.0 s, extract 3.0 s)");
 }
 
@@ -109,7 +109,7 @@ fn dockers_own_store_tells_sizes_and_phases() {
     assert_eq!(totals.extract, Some(Duration::from_millis(3590)));
     let layers = [("ac13fd2e4565", 30_010_582), ("adea7dfbb40f", 24_353_450), ("a7a8d9571d67", 66_290_930)];
     assert_eq!(totals.layers, layers.map(|(id, bytes)| layer(id, Some(bytes))));
-    assert_eq!(totals.bytes(), Some(120_654_962));
+    assert_eq!((totals.bytes(), totals.in_order), (Some(120_654_962), true));
 }
 
 #[test]
@@ -170,8 +170,33 @@ fn podman_tells_no_phases_and_few_sizes() {
             layer("9bfafec52158", None),
         ]
     );
-    assert_eq!((totals.bytes(), meter.digest()), (None, None));
+    assert_eq!((totals.bytes(), meter.digest(), totals.in_order), (None, None, false));
     assert_eq!(meter.summary(totals.total), "63.2 MiB in 8.0 s");
+}
+
+#[test]
+fn containerds_store_tells_of_layers_as_they_come_and_of_no_unpacking() {
+    // Docker 26.1.5, a pull after one that was cut: one layer was unpacked then and is not told of, one was fetched, and of
+    // one the first MiB was.
+    let recorded = r#"
+        10 {"status":"Pulling from job/debian","id":"1"}
+        20 {"status":"Pulling fs layer","progressDetail":{},"id":"aca29dabf212"}
+        40 {"status":"Pulling fs layer","progressDetail":{},"id":"ddbdb7111135"}
+        60 {"status":"Already exists","progressDetail":{"hidecounts":true},"id":"aca29dabf212"}
+        70 {"status":"Downloading","progressDetail":{"current":1048576,"total":2097985},"id":"ddbdb7111135"}
+        2040 {"status":"Downloading","progressDetail":{"current":1048576,"total":2097985},"id":"ddbdb7111135"}
+    "#;
+    let (meter, _) = replay(recorded, 2050);
+    assert!(!meter.may_be_unpacking());
+    assert_eq!(meter.last_move(), Duration::from_millis(70));
+    assert!(meter.line(at(3)).ends_with(", 1 of 2 layers downloaded"), "{}", meter.line(at(3)));
+    let complete =
+        r#"2160 {"status":"Download complete","progressDetail":{"hidecounts":true},"id":"ddbdb7111135"}"#;
+    let (meter, totals) = replay(&format!("{recorded}\n{complete}"), 2200);
+    assert!(meter.may_be_unpacking(), "it does not say so");
+    assert_eq!((totals.download, totals.extract, totals.in_order), (None, None, false));
+    assert_eq!(totals.layers, [present("aca29dabf212"), layer("ddbdb7111135", Some(2_097_985))]);
+    assert_eq!(totals.bytes(), Some(2_097_985));
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             Err(_) => Vec::new(),
         };
         let new = |at: usize| totals.layers.get(at).is_none_or(|told| !told.present);
-        let told_of_all = totals.layers.len() == layers.len();
+        let told_of_all = totals.in_order && totals.layers.len() == layers.len();
         let on_disk = (came.is_ok() && told_of_all).then(|| {
             let came = layers.iter().enumerate().filter(|(at, _)| new(*at));
             came.filter_map(|(_, layer)| layer.unpacked).sum()
@@ -75,8 +75,13 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let repository = inquiry.wish.reference.full_repository();
         let repository = repository.or_else(|| inquiry.homes.first().map(|home| home.repository.clone()));
         let Some(repository) = repository else { return };
-        let nothing_pulled =
-            PullTotals { total: Duration::ZERO, download: None, extract: None, layers: Vec::new() };
+        let nothing_pulled = PullTotals {
+            total: Duration::ZERO,
+            download: None,
+            extract: None,
+            layers: Vec::new(),
+            in_order: true,
+        };
         let layers = self.layers(facts, &nothing_pulled).await;
         let engine_id = Some(facts.id.clone());
         self.desk.learn(|batch| batch.contents.push(ContentFact { key, repository, engine_id, layers }));
@@ -85,7 +90,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     /// Layers by chain ID; compressed bytes as the pull told them, else reckoned.
     async fn layers(&self, facts: &ImageFacts, totals: &PullTotals) -> Vec<Layer> {
         let history = self.engine.image_history(&facts.id).await.ok().flatten().unwrap_or_default();
-        let told_of_all = totals.layers.len() == facts.diff_ids.len();
+        let told_of_all = totals.in_order && totals.layers.len() == facts.diff_ids.len();
         let found = layers(&facts.diff_ids, &history).into_iter().enumerate();
         found
             .map(|(at, layer)| {

@@ -104,7 +104,7 @@ async fn watched<E: Engine>(
                 let now = start.elapsed();
                 let meter = meter.borrow();
                 let still = now.saturating_sub(meter.last_move());
-                if still > watchers.patience && !meter.is_extracting() {
+                if still > watchers.patience && !meter.may_be_unpacking() {
                     return Err(PullFault::Transient(format!("nothing moved for {} s", still.as_secs())));
                 }
                 if now.saturating_sub(printed) >= rules.progress_interval {

@@ -27,7 +27,7 @@ pub struct ImageFacts {
     pub env: Vec<String>,
     /// The digests of its unpacked layers, base first.
     pub diff_ids: Vec<String>,
-    /// All that it holds, in bytes, as the engine counts it: containerd's store adds the compressed layers it keeps.
+    /// All that it holds, in bytes, as the engine counts it: with containerd's store that is the compressed blobs.
     pub bytes: u64,
 }
 

@@ -60,6 +60,11 @@ impl FakeImage {
         layers.chain([entry("CMD [\"sh\"]".to_owned(), 0)]).collect()
     }
 
+    /// Returns the bytes of its blobs.
+    pub(super) fn compressed(&self) -> u64 {
+        self.layers.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     /// An image of linux/amd64 with a shell and a `gitlab-runner`, without ENTRYPOINT, in one layer of 1 MiB. Its CMD
     /// stays for ever. `seed` makes its ID and digest: images of equal seeds are equal.
     pub fn new(seed: &str) -> Self {

@@ -1,11 +1,12 @@
 //! Pulls of the fake engine: which clients share a transfer, and what is left of one when they have gone.
 //!
-//! As seen through a throttled front of a registry, on Docker 20.10 and Podman 4.3; containerd's store by its
-//! documentation.
+//! As seen through a throttled front of a registry, on Docker 20.10, Docker 26.1 with containerd's store, and Podman 4.3.
 //!
 //! - Docker's own store: a layer is fetched once for all pulls that want it, under whatever name, for as long as one of
 //!   their clients stays. With the last one all is lost, layers that were unpacked already too.
-//! - containerd's: shared likewise; finished blobs stay, and the next pull only unpacks them.
+//! - containerd's: one pull fetches a layer, others that want it wait. All that came stays for a day (in whole MiB), and who
+//!   goes on asks for the rest. Layers are told of in no order, those that are unpacked are not, nor is unpacking; a blob
+//!   that is here is about to be fetched before it is said to be here.
 //! - Podman's: nothing is shared, two pulls at once fetch everything twice. With the client its pull ends; the layers that
 //!   were finished stay, the base first: one that came before the layer below it is lost like one half fetched. The
 //!   engine tells of no unpacking and no digest, and counts the configuration as a layer.
@@ -50,6 +51,8 @@ pub(super) struct Pulls {
     running: BTreeMap<String, Weak<Transfer>>,
     /// Layers and blobs that no image has, left by pulls that were cut.
     kept: BTreeSet<String>,
+    /// How much there is of blobs that were cut, in pieces.
+    begun: BTreeMap<String, u64>,
     /// Bytes a second that a layer comes with.
     pub(super) rate: u64,
     /// Whether nothing comes at all.
@@ -67,6 +70,7 @@ impl Default for Pulls {
         Self {
             running: BTreeMap::new(),
             kept: BTreeSet::new(),
+            begun: BTreeMap::new(),
             rate: u64::MAX,
             frozen: false,
             unpacking: Duration::ZERO,
@@ -91,11 +95,16 @@ impl Fake {
         on_event(PullEvent::Other);
         let image = match asked {
             Asked::Manifest(image) => image,
-            Asked::Index(image) => {
-                image.for_platform(request.platform.parse().unwrap_or(native)).map_err(|wanted| {
-                    refused(0, format!("no matching manifest for {wanted} in the manifest list entries"))
-                })?
-            }
+            Asked::Index(image) => image.for_platform(request.platform.parse().unwrap_or(native)).map_err(
+                |wanted| match kind {
+                    StoreKind::Containerd => {
+                        refused(404, "no match for platform in manifest: not found".to_owned())
+                    }
+                    StoreKind::DockerClassic | StoreKind::Podman => {
+                        refused(0, format!("no matching manifest for {wanted} in the manifest list entries"))
+                    }
+                },
+            )?,
         };
         if let Some(trouble) = trouble {
             return self.fetch_in_vain(&image, trouble, on_event).await;
@@ -104,6 +113,7 @@ impl Fake {
         let mut held = Vec::new();
         for (layer, bytes) in &image.layers {
             match self.transfer(layer, *bytes, kind) {
+                None if kind == StoreKind::Containerd => {}
                 None => on_event(PullEvent::Present(layer.clone())),
                 Some(transfer) => {
                     self.watch(&transfer, on_event).await?;
@@ -209,35 +219,46 @@ async fn bring(
     progress: watch::Sender<Progress>,
 ) {
     let tell = |event: PullEvent| progress.send_modify(|p| p.events.push(event));
+    tell(PullEvent::Waiting(layer.clone()));
     if blob_here {
         tell(PullEvent::Present(layer.clone()));
     } else {
-        tell(PullEvent::Waiting(layer.clone()));
-        download(&fake, &layer, total, &tell).await;
+        download(&fake, &layer, total, kind, &tell).await;
     }
-    if kind == StoreKind::Containerd {
-        fake.look(|state| state.pulls.kept.insert(layer.clone()));
-    }
-    if kind != StoreKind::Podman {
-        tell(PullEvent::Downloaded(layer.clone()));
-        tell(PullEvent::Extracting { layer: layer.clone(), done: total });
+    match kind {
+        StoreKind::DockerClassic => {
+            tell(PullEvent::Downloaded(layer.clone()));
+            tell(PullEvent::Extracting { layer: layer.clone(), done: total });
+        }
+        StoreKind::Containerd => {
+            fake.look(|state| state.pulls.kept.insert(layer.clone()));
+            if !blob_here {
+                tell(PullEvent::Downloaded(layer.clone()));
+            }
+        }
+        StoreKind::Podman => {}
     }
     let unpacking = fake.look(|state| state.pulls.unpacking);
     if !unpacking.is_zero() {
         tokio::time::sleep(unpacking).await;
     }
-    if kind == StoreKind::Podman {
-        fake.look(|state| state.pulls.kept.insert(layer.clone()));
-        tell(PullEvent::Downloaded(layer));
-    } else {
-        tell(PullEvent::Done(layer));
+    match kind {
+        StoreKind::DockerClassic => tell(PullEvent::Done(layer)),
+        StoreKind::Containerd => {}
+        StoreKind::Podman => {
+            fake.look(|state| state.pulls.kept.insert(layer.clone()));
+            tell(PullEvent::Downloaded(layer));
+        }
     }
     progress.send_modify(|p| p.done = true);
 }
 
-async fn download(fake: &Fake, layer: &str, total: u64, tell: &impl Fn(PullEvent)) {
-    fake.look(|state| state.pulls.fetches.push(layer.to_owned()));
-    for piece in 1..=PIECES {
+async fn download(fake: &Fake, layer: &str, total: u64, kind: StoreKind, tell: &impl Fn(PullEvent)) {
+    let begun = fake.look(|state| {
+        state.pulls.fetches.push(layer.to_owned());
+        state.pulls.begun.get(layer).copied().unwrap_or_default()
+    });
+    for piece in begun + 1..=PIECES {
         let rate = fake.look(|state| state.pulls.rate);
         if rate < u64::MAX {
             let seconds = total as f64 / PIECES as f64 / rate.max(1) as f64;
@@ -245,7 +266,12 @@ async fn download(fake: &Fake, layer: &str, total: u64, tell: &impl Fn(PullEvent
         }
         fake.until(|state| !state.pulls.frozen).await;
         let done = total * piece / PIECES;
-        fake.look(|state| state.pulls.downloaded += done - total * (piece - 1) / PIECES);
+        fake.look(|state| {
+            state.pulls.downloaded += done - total * (piece - 1) / PIECES;
+            if kind == StoreKind::Containerd {
+                state.pulls.begun.insert(layer.to_owned(), piece);
+            }
+        });
         tell(PullEvent::Downloading { layer: layer.to_owned(), done, total });
     }
 }

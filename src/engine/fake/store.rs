@@ -1,6 +1,6 @@
 //! The images on the fake engine's host, and under which names and digests each kind of store has them.
 //!
-//! As seen on Docker 20.10 and Podman 4.3; containerd's store by its documentation.
+//! As seen on Docker 20.10, Docker 26.1 with containerd's store, and Podman 4.3.
 //!
 //! - Docker's own: the ID is the configuration's digest. A digest is listed as it was asked for: a tag lists the index,
 //!   `repository@manifest` the manifest. It belongs to one image: of a second platform of the same index, a pull by tag
@@ -85,10 +85,12 @@ pub(super) fn settle(
 ) -> Result<(), EngineError> {
     let Ok(parsed) = reference.parse::<ImageRef>() else { return Ok(()) };
     let asked = parsed.digest().map_or_else(|| image.digest(), str::to_owned);
+    let manifest = image.manifest_digest();
     if kind == StoreKind::Containerd {
         image.facts.id.clone_from(&asked);
+        image.facts.bytes = image.compressed();
     }
-    let (id, manifest) = (image.facts.id.clone(), image.manifest_digest());
+    let id = image.facts.id.clone();
     let known = known_as(&parsed, &asked, kind);
     let taken = images.iter().any(|host| {
         host.image.facts.id != id && known.as_ref().is_some_and(|k| host.image.facts.repo_digests.contains(k))
