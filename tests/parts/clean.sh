@@ -26,6 +26,22 @@ if [ -n "$pid" ]; then
     umount -l "$parts/podman/root/overlay" 2>/dev/null || true
 fi
 
+pid=$(cat "$parts/containerd/pid" 2>/dev/null) || pid=''
+bridge=$(cat "$parts/containerd/bridge" 2>/dev/null) || bridge=''
+if [ -n "$bridge" ]; then
+    socket=$parts/containerd/shared/docker.sock
+    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F -e "--bridge=$bridge"; then
+        say "stopping Docker with containerd's image store"
+        # shellcheck disable=SC2046 # a list of IDs
+        docker -H "unix://$socket" rm -f $(docker -H "unix://$socket" ps -aq) >/dev/null 2>&1 || true
+        kill "$pid"
+        ended() { ! kill -0 "$pid" 2>/dev/null; }
+        wait_for 20 ended || say "it does not end: its process is $pid"
+    fi
+    ip link del "$bridge" 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -path "*/$bridge*" -exec rmdir {} + 2>/dev/null || true
+fi
+
 if engine_answers; then
     docker images --format '{{.Repository}}:{{.Tag}}' |
         grep -e "^$open_registry/" -e "^$private_registry/" |

@@ -41,6 +41,8 @@ list_missing() {
     have catatonit || want catatonit
     installed netavark || want netavark
     installed aardvark-dns || want aardvark-dns
+    # A small Debian with another engine in it.
+    have debootstrap || want debootstrap
     have git || want git
     # The images are made of a busybox that needs no libraries.
     installed busybox-static || want busybox-static

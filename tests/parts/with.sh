@@ -20,6 +20,10 @@ podman=$("$here/podman.sh")
 if [ -n "$podman" ]; then
     export HEARTH_TEST_PODMAN="$podman"
 fi
+containerd=$("$here/containerd.sh") || containerd=''
+if [ -n "$containerd" ]; then
+    export HEARTH_TEST_CONTAINERD="$containerd"
+fi
 say "running: $*"
 cd "$project"
 exec "$@"
