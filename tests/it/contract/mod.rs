@@ -15,35 +15,40 @@ mod scripts;
 mod streams;
 mod world;
 
-/// Makes three tests of each clause: on the fake engine, on the real one, and on Podman.
+/// Makes tests of each clause: on the fake engine with both of Docker's stores, on the real one, on Podman, and on Docker
+/// with containerd's store.
 macro_rules! clauses {
     ($($file:ident: $($clause:ident),+;)+) => {
         mod fake {
             $($(
                 #[tokio::test(start_paused = true)]
                 async fn $clause() {
-                    let world = super::world::fake();
+                    let world = super::world::fake(hearth::engine::StoreKind::DockerClassic);
                     world.hold(super::$file::$clause(&world)).await;
                 }
             )+)+
         }
 
-        mod real {
+        mod fake_containerd {
             $($(
-                #[tokio::test]
+                #[tokio::test(start_paused = true)]
                 async fn $clause() {
-                    if let Some(world) = super::world::real().await {
-                        world.hold(super::$file::$clause(&world)).await;
-                    }
+                    let world = super::world::fake(hearth::engine::StoreKind::Containerd);
+                    world.hold(super::$file::$clause(&world)).await;
                 }
             )+)+
         }
 
-        mod podman {
+        clauses!(on real: $($file: $($clause),+;)+);
+        clauses!(on podman: $($file: $($clause),+;)+);
+        clauses!(on containerd: $($file: $($clause),+;)+);
+    };
+    (on $engine:ident: $($file:ident: $($clause:ident),+;)+) => {
+        mod $engine {
             $($(
                 #[tokio::test]
                 async fn $clause() {
-                    if let Some(world) = super::world::podman().await {
+                    if let Some(world) = super::world::$engine().await {
                         world.hold(super::$file::$clause(&world)).await;
                     }
                 }

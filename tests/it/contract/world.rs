@@ -38,6 +38,7 @@ pub(super) struct Slow {
     pub(super) base: String,
     /// The upper one.
     pub(super) top: String,
+    bytes: u64,
     front: Option<Front>,
 }
 
@@ -58,8 +59,9 @@ fn run() -> String {
 }
 
 /// Makes a world on the fake engine, whose registry has what the real one has.
-pub(super) fn fake() -> World<Fake> {
+pub(super) fn fake(kind: StoreKind) -> World<Fake> {
     let fake = Fake::new();
+    fake.set_store(kind);
     let registry = "127.0.0.1:5501".to_owned();
     let web = |seed| FakeImage::new(seed).listens(80, Duration::ZERO);
     for (name, image) in [
@@ -91,9 +93,18 @@ pub(super) async fn real() -> Option<World<Docker>> {
 
 /// Makes a world on Podman; `None`, after saying so, if it is missing.
 pub(super) async fn podman() -> Option<World<Docker>> {
+    further("HEARTH_TEST_PODMAN").await
+}
+
+/// Makes a world on Docker with containerd's store; `None`, after saying so, if it is missing.
+pub(super) async fn containerd() -> Option<World<Docker>> {
+    further("HEARTH_TEST_CONTAINERD").await
+}
+
+async fn further(variable: &str) -> Option<World<Docker>> {
     let parts = Parts::find()?;
-    let Ok(endpoint) = std::env::var("HEARTH_TEST_PODMAN") else {
-        support::skip("HEARTH_TEST_PODMAN names no Podman");
+    let Ok(endpoint) = std::env::var(variable) else {
+        support::skip(&format!("{variable} names no engine"));
         return None;
     };
     world_at(endpoint, parts.registry).await
@@ -208,16 +219,18 @@ impl<E: Engine> World<E> {
     /// Puts an image that nobody else knows behind a slow way.
     pub(super) async fn slow(&self) -> Slow {
         const BASE: usize = 64 << 10;
-        const TOP: usize = 1 << 20;
-        const RATE: usize = 256 << 10;
+        // What of it came before a cut is kept in whole MiB, where it is kept.
+        const TOP: usize = 3 << 20;
+        const RATE: usize = 768 << 10;
         let repository = format!("test/{}/slow", self.run);
+        let bytes = (BASE + TOP) as u64;
         if let Backstage::Fake(fake) = &self.backstage {
             let image = FakeImage::new(&repository).layers(&[("base", BASE as u64), ("top", TOP as u64)]);
             let (reference, digest) = (format!("{}/{repository}:1", self.registry), image.digest());
             fake.publish(&reference, image);
             fake.download_rate(RATE as u64);
             let by_digest = format!("{}/{repository}@{digest}", self.registry);
-            return Slow { reference, by_digest, base: "base".into(), top: "top".into(), front: None };
+            return Slow { reference, by_digest, base: "base".into(), top: "top".into(), bytes, front: None };
         }
         let layers = [BASE, TOP].map(|bytes| Layer::random(bytes, crate::world::unique()).expect("a layer"));
         let [base, top] = layers.each_ref().map(|layer| layer.digest()["sha256:".len()..][..12].to_owned());
@@ -226,7 +239,7 @@ impl<E: Engine> World<E> {
         let front = Front::with(&self.registry, on("/blobs/").throttle(RATE));
         let reference = format!("{}/{repository}:1", front.address);
         let by_digest = format!("{}/{repository}@{}", front.address, pushed.digest);
-        Slow { reference, by_digest, base, top, front: Some(front) }
+        Slow { reference, by_digest, base, top, bytes, front: Some(front) }
     }
 
     /// Returns how often the download of a layer was begun.
@@ -238,6 +251,18 @@ impl<E: Engine> World<E> {
                 front.count("GET", &of_layer)
             }
             (Backstage::Real(_), None) => 0,
+        }
+    }
+
+    /// Tells whether a layer was fetched once in all, though in parts.
+    pub(super) fn went_on(&self, slow: &Slow, layer: &str) -> bool {
+        match (&self.backstage, &slow.front) {
+            (Backstage::Fake(fake), _) => fake.downloaded() == slow.bytes,
+            (Backstage::Real(_), Some(front)) => {
+                let of_layer = format!("/blobs/sha256:{layer}");
+                front.log().iter().any(|asked| asked.path.contains(&of_layer) && asked.status == Some(206))
+            }
+            (Backstage::Real(_), None) => false,
         }
     }
 
@@ -392,9 +417,14 @@ pub(super) fn mount(volume: &str, target: &str) -> MountSpec {
     MountSpec { source: volume.to_owned(), target: target.to_owned(), options: String::new() }
 }
 
+/// Returns how the engine keeps its images.
+pub(super) async fn kind<E: Engine>(world: &World<E>) -> StoreKind {
+    world.engine.info().await.unwrap().store
+}
+
 /// Tells whether the engine is Podman, which some clauses know to be otherwise.
 pub(super) async fn on_podman<E: Engine>(world: &World<E>) -> bool {
-    world.engine.info().await.unwrap().store == StoreKind::Podman
+    kind(world).await == StoreKind::Podman
 }
 
 /// Returns what was made.
