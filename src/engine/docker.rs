@@ -36,6 +36,8 @@ pub const API_HINT_FILE: &str = "hearth-api";
 
 /// What engines without a default pool of IPv6 addresses (before Docker 27) say to a network without a subnet.
 const NO_IPV6_POOL: &str = "IPv6 address pool";
+/// How often a call is made again over which Podman stumbled.
+const STUMBLES: usize = 5;
 /// The option by which Docker marks the bridge that it makes itself.
 const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 
@@ -373,6 +375,12 @@ impl Engine for Docker {
     async fn create_network(&self, spec: &NetworkSpec) -> Result<Creation, EngineError> {
         let client = self.client().await?;
         let mut result = client.create_network(convert::network(spec, false)).await;
+        for _ in 0..STUMBLES {
+            if !result.as_ref().is_err_and(podman::stumbled) {
+                break;
+            }
+            result = client.create_network(convert::network(spec, false)).await;
+        }
         if spec.ipv6.is_some() && result.as_ref().is_err_and(|error| error.to_string().contains(NO_IPV6_POOL))
         {
             result = client.create_network(convert::network(spec, true)).await;

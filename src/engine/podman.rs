@@ -36,6 +36,12 @@ pub(super) fn error(error: EngineError) -> EngineError {
     if conflict { EngineError::Conflict { message } } else { EngineError::Refused { call, status, message } }
 }
 
+/// Tells whether an interface of the host went while Podman looked at all of them, as it does before it makes a network:
+/// those of other jobs come and go.
+pub(super) fn stumbled(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("no such network interface"))
+}
+
 /// Tells whether an answer could not be read for the word that Podman has for a container that ended a moment ago.
 pub(super) fn said_stopped(error: &Error) -> bool {
     matches!(error, Error::JsonDataError { message, .. } if message.contains("`stopped`"))
@@ -60,10 +66,18 @@ mod tests {
         ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
     };
 
-    use super::{EngineError, error, list_path, read_stopped};
+    use super::{EngineError, Error, error, list_path, read_stopped, stumbled};
 
     fn refused(status: u16, words: &str) -> EngineError {
         EngineError::Refused { call: "x".to_owned(), status, message: words.to_owned() }
+    }
+
+    #[test]
+    fn an_interface_that_went_is_no_reason_to_give_up() {
+        let said =
+            |message: &str| Error::DockerResponseServerError { status_code: 500, message: message.into() };
+        assert!(stumbled(&said("route ip+net: no such network interface")));
+        assert!(!stumbled(&said("subnet 10.0.0.0/24 is already used on the host or by another config")));
     }
 
     #[test]
