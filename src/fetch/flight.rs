@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep};
 
 /// How often a waiter looks.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long a leader that has to go waits for an heir.
-const HANDOVER: Duration = Duration::from_secs(3);
+/// How long a leader that has to go waits for an heir, which first has to get the manifest over the same weak link.
+const HANDOVER: Duration = Duration::from_secs(10);
 /// The longest state that is read.
 const MAX_STATE: u64 = 400;
 
@@ -186,7 +186,7 @@ pub struct Place {
 impl Place {
     /// Gives a sign of life.
     pub fn sign(&self) {
-        // Where it cannot be written, a place is not free, or is taken twice: both are bearable.
+        // Where the disk is full, more pulls may run than the settings say.
         let _ = self.lock.write_at(b"\n", 0);
     }
 }
