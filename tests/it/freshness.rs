@@ -102,7 +102,6 @@ fn a_tag_that_moved_is_pulled_and_the_old_image_never_runs() {
             // Also not under policies that ask nobody.
             on.prepare(&cold.job("never")).got_id(&moved.image_ids[0]);
         }
-        // And back to what it was: nothing to pull where it is still here under its digest.
         on.engine(&["rmi", "-f", ids[0].trim_start_matches("sha256:")]);
     });
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hearth::runner::JobDescription;
 
-use crate::front::{Front, Rule, on as rule};
+use crate::front::{Front, on as rule};
 use crate::pulling::{Cold, LONG, On, Prepare, docker_config, is_get_of, manifests, with_login};
 use crate::pusher::Registry;
 use crate::world::{skip, write};
@@ -95,12 +95,14 @@ fn a_pull_through_mirror_supplies_the_bytes_and_upstream_says_what_a_name_means(
         on.prepare(&cold.job("always")).got(&cold).says(&format!("Pulled {}/", mirror.address));
         assert_eq!(blobs(&mirror, &cold), 1);
         // What came through the mirror is the registry's own image.
-        (upstream.forget(), mirror.forget());
+        upstream.forget();
+        mirror.forget();
         on.prepare(&cold.job("always")).got(&cold).says("always: up to date").is_silent_about("Pulling");
         assert_eq!((manifests(&upstream), mirror.lines().len()), ((1, 0), 0));
         // It has the bytes now: upstream is asked what the name means, and that is all.
         cold.forget();
-        (upstream.forget(), mirror.forget());
+        upstream.forget();
+        mirror.forget();
         upstream.add(rule("/blobs/").answer(503));
         on.prepare(&cold.job("always")).got(&cold).says("always: pulled");
         assert_eq!((blobs(&mirror, &cold), blobs(&upstream, &cold)), (1, 0), "{:#?}", upstream.lines());
@@ -117,7 +119,7 @@ fn a_mirror_may_have_other_names_for_the_images() {
         mirrored(on, &[(&of, &to)], "");
         let cold = on.cold(&upstream, &[10 << 10]);
         let there = cold.repository.replacen("test", "copies/of-it", 1);
-        Registry::new(&own.address).push(&there, "other", &[cold.image.clone()]).expect("pushed");
+        Registry::new(&own.address).push(&there, "other", std::slice::from_ref(&cold.image)).expect("pushed");
         on.prepare(&cold.job("always")).got(&cold).says(&format!("Pulled {to}/"));
         assert_eq!((blobs(&mirror, &cold), blobs(&upstream, &cold)), (1, 0));
         on.prepare(&cold.job("always")).got(&cold).says("up to date");
@@ -127,27 +129,29 @@ fn a_mirror_may_have_other_names_for_the_images() {
 
 #[test]
 fn upstream_is_asked_where_a_mirror_fails() {
-    let ways: [(&str, fn() -> Rule); 8] = [
-        ("is down", || rule("/v2/").hang_up()),
-        ("does not begin", || rule("/manifests/").stall_head()),
-        ("stands still", || rule("/blobs/").stall_after(2 << 10)),
-        ("cuts", || rule("/blobs/").cut_after(2 << 10)),
-        ("has no such manifest", || rule("/manifests/").answer(404)),
-        ("has no such blob", || rule("/blobs/").answer(404)),
-        ("wants a login", || rule("/v2/").asks_for_login()),
-        ("is busy", || rule("/manifests/").answer(429)),
+    let ways = [
+        ("is down", rule("/v2/").hang_up()),
+        ("does not begin", rule("/manifests/").stall_head()),
+        ("stands still", rule("/blobs/").stall_after(2 << 10)),
+        ("cuts", rule("/blobs/").cut_after(2 << 10)),
+        ("has no such manifest", rule("/manifests/").answer(404)),
+        ("has no such blob", rule("/blobs/").answer(404)),
+        ("wants a login", rule("/v2/").asks_for_login()),
+        ("is busy", rule("/manifests/").answer(429)),
     ];
     On::each("failing mirrors", |on| {
         let registry = &on.world().parts.registry;
-        let fronts: Vec<(Front, Front)> =
-            ways.iter().map(|(_, rule)| (Front::new(registry), Front::with(registry, rule()))).collect();
+        let fronts: Vec<(Front, Front)> = ways
+            .iter()
+            .map(|(_, rule)| (Front::new(registry), Front::with(registry, rule.clone())))
+            .collect();
         let table: Vec<(&str, &str)> =
             fronts.iter().map(|(of, mirror)| (of.address.as_str(), mirror.address.as_str())).collect();
         mirrored(on, &table, "source_deadline = 4\nconcurrent = 8\n");
         let colds: Vec<Cold<'_>> =
             fronts.iter().map(|(upstream, _)| on.cold(upstream, &[20 << 10])).collect();
         let running: Vec<Prepare<'_>> = colds.iter().map(|cold| on.start(&cold.job("always"))).collect();
-        let ended: Vec<_> = running.into_iter().map(Prepare::end).collect();
+        let ended = on.end(running);
         for (((way, _), cold), (prepared, (upstream, mirror))) in
             ways.iter().zip(&colds).zip(ended.iter().zip(&fronts))
         {

@@ -28,7 +28,7 @@ fn jobs_that_want_one_cold_image_make_one_pull_and_each_asks_for_itself() {
         }
         front.clear();
         front.release();
-        let ended: Vec<_> = running.into_iter().map(Prepare::end).collect();
+        let ended = on.end(running);
         for one in &ended {
             one.got(&cold);
         }
@@ -98,15 +98,17 @@ fn a_leader_that_is_killed_is_followed_by_a_waiter() {
         let leader = leader(on, &front, &cold);
         let waiters = [on.start(&cold.job("always")), on.start(&cold.job("always"))];
         waiters.iter().for_each(|waiter| waiter.wait_for(WAITS));
-        front.clear();
         leader.signal(Signal::SIGKILL);
+        front.clear();
+        front.release();
         for waiter in waiters {
             waiter.end().got(&cold);
         }
         let leader = leader.end();
         assert_eq!(leader.code, None, "{}", leader.log);
         assert_eq!(manifests(&front).0, 3);
-        assert_eq!(cold.fetched(&front, 1).0, 2, "the leader and one of the others: {:#?}", front.lines());
+        // The leader and one of the others, unless that came before the engine had noticed.
+        assert!((1..=2).contains(&cold.fetched(&front, 1).0), "{:#?}", front.lines());
     });
 }
 
@@ -122,7 +124,7 @@ fn a_leader_that_is_cancelled_leaves_its_pull_to_a_waiter() {
         leader.end().systems_fault().says("stopped by the runner");
         front.clear();
         front.release();
-        let ended = waiters.map(Prepare::end);
+        let ended = on.end(waiters.into());
         ended.iter().for_each(|one| {
             one.got(&cold);
         });
@@ -162,11 +164,11 @@ fn a_leader_that_is_frozen_is_not_waited_for() {
 #[test]
 fn pulls_wait_for_each_other_where_the_settings_allow_one_at_a_time() {
     On::each("one at a time", |on| {
-        on.settings("[pull]\nconcurrent = 1\nno_progress_timeout = 4\n");
+        on.settings("[pull]\nconcurrent = 1\nno_progress_timeout = 6\n");
         let front = Front::new(&on.world().parts.registry);
         let (one, other) = (on.cold(&front, &[900 << 10]), on.cold(&front, &[100 << 10]));
         // It takes some seconds, but it moves.
-        front.add(rule(&format!("/blobs/{}", one.layers[0])).throttle(90 << 10));
+        front.add(rule(&format!("/blobs/{}", one.layers[0])).throttle(70 << 10));
         let first = on.start(&one.job("always"));
         front.wait_until("the first pulls", LONG, |log| {
             log.iter().any(|asked| is_get_of(asked, &one.layers[0]))

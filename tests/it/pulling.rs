@@ -40,6 +40,7 @@ impl On {
         let all: Vec<Self> = Self::docker(test).into_iter().chain(podman).collect();
         std::thread::scope(|scope| {
             for on in &all {
+                on.settings("");
                 scope.spawn(|| check(on));
             }
         });
@@ -58,15 +59,13 @@ impl On {
         matches!(self, Self::Docker(_))
     }
 
-    /// Writes the settings: the usual ones, then `more`; keys first go to `[job]`.
-    pub(crate) fn settings(&self, more: &str) -> &Self {
-        match self {
-            Self::Docker(world) => world.settings(more),
-            Self::Podman(on) => {
-                on.world.settings(&format!("{more}\n[engine]\nhost = \"{}\"", on.host));
-            }
-        }
-        self
+    /// Writes the settings: the usual ones, then `more`; keys first go to `[job]`. The jobs run nothing, and need no network.
+    pub(crate) fn settings(&self, more: &str) {
+        let engine = match self {
+            Self::Docker(_) => String::new(),
+            Self::Podman(on) => format!("[engine]\nhost = \"{}\"", on.host),
+        };
+        self.world().settings(&format!("network_mode = \"none\"\n{more}\n{engine}"));
     }
 
     /// Runs the docker command line on this engine, and returns what it prints, cut to one line.
@@ -113,6 +112,14 @@ impl On {
             .spawn()
             .expect("the driver starts");
         Prepare { on: self, job, attempt, log, child, began: Instant::now() }
+    }
+
+    /// Waits until all have ended, and cleans up after them.
+    pub(crate) fn end(&self, all: Vec<Prepare<'_>>) -> Vec<Prepared> {
+        std::thread::scope(|scope| {
+            let ends: Vec<_> = all.into_iter().map(|one| scope.spawn(|| one.end())).collect();
+            ends.into_iter().map(|end| end.join().expect("it ended")).collect()
+        })
     }
 
     /// Prepares a job and cleans up after it.

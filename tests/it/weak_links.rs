@@ -51,7 +51,7 @@ fn whatever_the_link_does_the_right_image_comes_or_the_failure_is_the_systems() 
             .collect();
         let colds: Vec<Cold<'_>> = rounds.iter().map(|(_, front, sizes)| on.cold(front, sizes)).collect();
         let running: Vec<Prepare<'_>> = colds.iter().map(|cold| on.start(&cold.job("always"))).collect();
-        let ended: Vec<Prepared> = running.into_iter().map(Prepare::end).collect();
+        let ended = on.end(running);
         for ((words, ..), (cold, prepared)) in rounds.iter().zip(colds.iter().zip(&ended)) {
             eprintln!("{words:?}: {:?} after {:?}\n{}", prepared.code, prepared.took, prepared.log);
             match prepared.code {
@@ -94,24 +94,24 @@ fn what_a_cut_and_a_stall_cost_depends_on_the_store() {
 
 #[test]
 fn whose_fault_a_lasting_refusal_is() {
-    let ways: [(&str, fn() -> Rule, bool); 8] = [
-        ("denies", || rule("/manifests/").answer(403), true),
-        ("wants a login", || rule("/v2/").asks_for_login(), true),
-        ("has no such manifest", || rule("/manifests/").answer(404), true),
-        ("is overloaded", || rule("/manifests/").answer(503), false),
-        ("has had enough", || rule("/manifests/").answer(429).retry_after("3600"), false),
-        ("has lost a blob", || rule("/blobs/").answer(500), false),
-        ("cuts each time", || rule("/blobs/").cut_after(1 << 10), false),
-        ("lies", || rule("/manifests/").method("GET").body("{}"), false),
+    let ways = [
+        ("denies", rule("/manifests/").answer(403), true),
+        ("wants a login", rule("/v2/").asks_for_login(), true),
+        ("has no such manifest", rule("/manifests/").answer(404), true),
+        ("is overloaded", rule("/manifests/").answer(503), false),
+        ("has had enough", rule("/manifests/").answer(429).retry_after("3600"), false),
+        ("has lost a blob", rule("/blobs/").answer(500), false),
+        ("cuts each time", rule("/blobs/").cut_after(1 << 10), false),
+        ("lies", rule("/manifests/").method("GET").body("{}"), false),
     ];
     On::each("lasting refusals", |on| {
         on.settings("[pull]\nattempts = 2\nbackoff = 0\nno_progress_timeout = 8\nconcurrent = 8\n");
         let registry = &on.world().parts.registry;
-        let fronts: Vec<Front> = ways.iter().map(|(_, rule, _)| Front::with(registry, rule())).collect();
+        let fronts: Vec<Front> =
+            ways.iter().map(|(_, rule, _)| Front::with(registry, rule.clone())).collect();
         let colds: Vec<Cold<'_>> = fronts.iter().map(|front| on.cold(front, &[20 << 10])).collect();
         let running: Vec<Prepare<'_>> = colds.iter().map(|cold| on.start(&cold.job("always"))).collect();
-        for ((way, _, is_jobs), prepared) in ways.iter().zip(running.into_iter().map(Prepare::end)) {
-            eprintln!("the registry {way}: {}", prepared.log);
+        for ((_, _, is_jobs), prepared) in ways.iter().zip(on.end(running)) {
             match is_jobs {
                 true => prepared.jobs_fault(),
                 false => prepared.systems_fault(),
