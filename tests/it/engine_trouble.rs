@@ -252,14 +252,26 @@ fn asleep(world: &World, act: impl FnOnce()) {
 #[test]
 fn an_engine_that_was_restarted_unseen_is_told_from_a_main_process_that_was_killed() {
     let Some(world) = World::new("restart unseen") else { return };
-    let Some(mut engine) = OwnEngine::start("restart unseen", &world) else { return };
+    let Some(engine) = OwnEngine::start("restart unseen", &world) else { return };
+    restarted_or_killed(&world, engine, &[Signal::SIGTERM, Signal::SIGKILL]);
+}
+
+#[test]
+fn so_is_one_with_containerds_store() {
+    let Some(world) = World::new("newer engine, restart unseen") else { return };
+    let engine = OwnEngine::start_with_containerds_store("newer engine, restart unseen", &world);
+    let Some(engine) = engine else { return };
+    restarted_or_killed(&world, engine, &[Signal::SIGTERM]);
+}
+
+fn restarted_or_killed(world: &World, mut engine: OwnEngine, signals: &[Signal]) {
     engine.pull(&world.image("job/busybox"));
-    engine.settings(&world, "kill_grace = 1");
+    engine.settings(world, "kill_grace = 1");
     let job = || world.job().script("echo script-\"runs\"; sleep 300");
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let (ran, _) = run_until(&world, &job(), |_| {
-            asleep(&world, || {
-                engine.end(signal);
+    for signal in signals {
+        let (ran, _) = run_until(world, &job(), |_| {
+            asleep(world, || {
+                engine.end(*signal);
                 engine.relaunch();
             });
         });
@@ -268,8 +280,8 @@ fn an_engine_that_was_restarted_unseen_is_told_from_a_main_process_that_was_kill
     }
     let killed = job();
     let build = world.container(&killed, "build");
-    let (ran, _) = run_until(&world, &killed, |_| {
-        asleep(&world, || assert!(engine.docker(&["kill", &build]).is_some(), "it is killed"));
+    let (ran, _) = run_until(world, &killed, |_| {
+        asleep(world, || assert!(engine.docker(&["kill", &build]).is_some(), "it is killed"));
     });
     crate::tools::jobs_fault(&ran).says("the main process of the build container was killed: exit code 137");
     assert_eq!(engine.left(), [""; 0]);

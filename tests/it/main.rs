@@ -16,6 +16,7 @@ mod everyday;
 mod freshness;
 #[path = "../support/front.rs"]
 mod front;
+mod further;
 mod image_access;
 mod image_policies;
 #[path = "../support/images.rs"]
@@ -31,7 +32,6 @@ mod one_pull;
 mod outcomes;
 mod output;
 mod own_engine;
-mod podman;
 mod processes;
 mod pulling;
 #[path = "../support/pusher.rs"]

@@ -17,6 +17,8 @@ pub(crate) struct OwnEngine {
     child: Option<Child>,
     /// Its default bridge. Without one of its own, it would take or delete the one of the machine's engine.
     bridge: String,
+    /// The Debian that a Docker with containerd's store runs in; `None`: it is the machine's own, with its own store.
+    debian: Option<PathBuf>,
     /// `unix:///…`, for settings and DOCKER_HOST.
     pub(crate) host: String,
 }
@@ -24,16 +26,32 @@ pub(crate) struct OwnEngine {
 impl OwnEngine {
     /// Starts one below the test's directory; `None` (said loudly) where that cannot be.
     pub(crate) fn start(test: &str, world: &World) -> Option<Self> {
+        Self::start_in(test, world, None)
+    }
+
+    /// Starts one with containerd's store, where the parts have such a one.
+    pub(crate) fn start_with_containerds_store(test: &str, world: &World) -> Option<Self> {
+        let parts = std::env::var("HEARTH_TEST_CONTAINERD").ok();
+        let socket = parts.as_ref().and_then(|host| host.strip_prefix("unix://"));
+        let debian = socket.and_then(|path| Some(Path::new(path).parent()?.parent()?.join("debian")));
+        if debian.is_none() {
+            skip(test, "HEARTH_TEST_CONTAINERD names no engine");
+        }
+        Self::start_in(test, world, Some(debian?))
+    }
+
+    fn start_in(test: &str, world: &World, debian: Option<PathBuf>) -> Option<Self> {
         if !Uid::effective().is_root() || Command::new("dockerd").arg("--version").output().is_err() {
             skip(test, "an engine of its own needs root and dockerd");
             return None;
         }
         let dir = world.dir.join("engine");
         std::fs::create_dir_all(dir.join("data")).expect("a directory");
-        let host = format!("unix://{}", dir.join("e.sock").display());
+        let socket = if debian.is_some() { "shared/docker.sock" } else { "e.sock" };
+        let host = format!("unix://{}", dir.join(socket).display());
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let subnet = 20 + (std::process::id() * 4 + NEXT.fetch_add(1, Ordering::Relaxed)) % 200;
-        let mut engine = Self { dir, child: None, bridge: format!("hearth-t{subnet}"), host };
+        let mut engine = Self { dir, child: None, bridge: format!("hearth-t{subnet}"), debian, host };
         let bridge = &engine.bridge;
         let address = format!("10.{subnet}.255.1/24");
         let made = ip(&["link", "add", "name", bridge, "type", "bridge"])
@@ -68,16 +86,30 @@ impl OwnEngine {
         world.dir.join("engine/data")
     }
 
-    fn launch(&mut self) -> bool {
+    fn command(&self) -> Command {
+        if let Some(debian) = &self.debian {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parts/containerd.sh");
+            let mut command = Command::new("unshare");
+            command.args(["-m", "--", script, "--engine"]).args([debian, &self.dir]).arg(&self.bridge);
+            command.env("HEARTH_PARTS", &self.dir);
+            return command;
+        }
         // No --bridge=none and no address pools: with them, a dockerd deletes docker0, whosever it is.
-        let log = File::options().create(true).append(true).open(self.dir.join("log")).expect("a log");
-        let child = Command::new("dockerd")
+        let mut command = Command::new("dockerd");
+        command
             .args(["--iptables=false", "--ip-masq=false", "--shutdown-timeout=2"])
             .arg(format!("--bridge={}", self.bridge))
             .arg(format!("--data-root={}", self.dir.join("data").display()))
             .arg(format!("--exec-root={}", self.dir.join("x").display()))
             .arg(format!("--pidfile={}", self.dir.join("pid").display()))
-            .args(["-H", &self.host])
+            .args(["-H", &self.host]);
+        command
+    }
+
+    fn launch(&mut self) -> bool {
+        let log = File::options().create(true).append(true).open(self.dir.join("log")).expect("a log");
+        let child = self
+            .command()
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

@@ -11,8 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::front::{Asked, Front};
+use crate::further::Further;
 use crate::image_policies::busybox;
-use crate::podman::OnPodman;
 use crate::pusher::{ImageSpec, Layer, Pushed, Registry};
 use crate::tools::Attempt;
 use crate::world::{World, unique};
@@ -25,7 +25,7 @@ pub(crate) enum On {
     /// The usual engine, with the classic store.
     Docker(World),
     /// Podman.
-    Podman(OnPodman),
+    Podman(Further),
 }
 
 impl On {
@@ -36,7 +36,7 @@ impl On {
 
     /// Checks something on each engine that there is, side by side; what is missing is said.
     pub(crate) fn each(test: &str, check: impl Fn(&Self) + Sync) {
-        let podman = OnPodman::new(&format!("{test}, on Podman")).map(Self::Podman);
+        let podman = Further::podman(&format!("{test}, on Podman")).map(Self::Podman);
         let all: Vec<Self> = Self::docker(test).into_iter().chain(podman).collect();
         std::thread::scope(|scope| {
             for on in &all {

@@ -2,7 +2,7 @@
 
 use crate::front::{Front, Rule, on as rule};
 use crate::kills::Random;
-use crate::pulling::{Cold, On, Prepare, Prepared, with_login};
+use crate::pulling::{Cold, On, Prepare, with_login};
 
 /// Tries without pauses, and not many seconds of silence.
 const RULES: &str =

@@ -39,7 +39,8 @@ if [ -n "$bridge" ]; then
         wait_for 20 ended || say "it does not end: its process is $pid"
     fi
     ip link del "$bridge" 2>/dev/null || true
-    find /sys/fs/cgroup -depth -type d -path "*/$bridge*" -exec rmdir {} + 2>/dev/null || true
+    iptables -D FORWARD -m physdev --physdev-is-bridged -m comment --comment "$bridge" -j ACCEPT 2>/dev/null || true
+    find /sys/fs/cgroup -depth -type d -path '*/hearth-parts*' -exec rmdir {} + 2>/dev/null || true
 fi
 
 if engine_answers; then

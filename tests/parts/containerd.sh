@@ -35,7 +35,7 @@ if [ "${1-}" = --engine ]; then
     # docker0, whosever it is.
     exec env container=hearth PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         dockerd --bridge="$bridge" --iptables=false --ip6tables=false --ip-masq=false --shutdown-timeout=2 \
-        --cgroup-parent="/$bridge" --exec-root=/run/docker --pidfile=/run/docker.pid -H unix:///shared/docker.sock
+        --cgroup-parent=/hearth-parts --exec-root=/run/docker --pidfile=/run/docker.pid -H unix:///shared/docker.sock
 fi
 
 answers() {
@@ -76,13 +76,23 @@ make_debian() {
 }
 
 # A bridge of its own for each parts directory.
+number=$(printf %s "$parts" | cksum | cut -d ' ' -f 1)
+bridge=hearth-c$((number % 10000))
+
 make_bridge() {
-    number=$(printf %s "$parts" | cksum | cut -d ' ' -f 1)
-    bridge=hearth-c$((number % 10000))
     if ! ip link show "$bridge" >/dev/null 2>&1; then
         ip link add name "$bridge" type bridge || return
     fi
     ip addr replace "10.19.$((number % 250)).1/24" dev "$bridge" && ip link set "$bridge" up
+}
+
+# The firewall is left to the other engine, whose rules may drop what goes between two containers on one of our networks.
+# One rule lets it pass, and nothing else: what stays within a bridge.
+let_pass() {
+    [ "$(cat /proc/sys/net/bridge/bridge-nf-call-iptables 2>/dev/null)" = 1 ] || return 0
+    have iptables || return
+    set -- FORWARD -m physdev --physdev-is-bridged -m comment --comment "$bridge" -j ACCEPT
+    iptables -C "$@" 2>/dev/null || iptables -I "$@"
 }
 
 if [ -n "${HEARTH_NO_CONTAINERD:-}" ]; then
@@ -105,6 +115,7 @@ if ! answers; then
     wait_for 60 has_begun_or_ended || true
     answers || leave_out "it does not answer: see $dir/log"
 fi
+let_pass >&2 || leave_out "its containers would not reach each other"
 is_that_kind -H "unix://$socket" || leave_out "it keeps its images elsewhere: see $dir/log"
 say "Docker $(docker -H "unix://$socket" version --format '{{.Server.Version}}') with containerd's image store answers" >&2
 echo "unix://$socket"
