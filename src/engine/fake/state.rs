@@ -18,6 +18,7 @@ use crate::engine::{
     Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Moment, Removal,
     StoreKind, Tagging,
 };
+use crate::image::Platform;
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 /// When a fake engine begins, in seconds after the epoch.
@@ -144,7 +145,8 @@ impl State {
 
     /// Keeps an image that was pulled.
     pub(super) fn arrived(&mut self, reference: &str, image: FakeImage) -> Result<(), EngineError> {
-        store::settle(&mut self.images, reference, image, self.info.store)
+        let native = Platform::new(&self.version.os, &self.version.arch, "");
+        store::settle(&mut self.images, reference, image, self.info.store, &native)
     }
 
     pub(super) fn container(&self, name: &str) -> Option<&Container> {

@@ -5,13 +5,14 @@
 //! - Docker's own: the ID is the configuration's digest. A digest is listed as it was asked for: a tag lists the index,
 //!   `repository@manifest` the manifest. It belongs to one image: of a second platform of the same index, a pull by tag
 //!   lists none, and one by the index's digest fails ("Cannot overwrite digest"). A tag given by hand lists nothing.
-//! - containerd's: the ID is the digest that was asked for. Each name lists it, one given by hand too.
+//! - containerd's: the ID is the digest that was asked for. Each name lists it, one given by hand too. An index is one image
+//!   with as many platforms as were pulled: what is told of it is of the engine's own one, where that is here.
 //! - Podman's: the ID is the configuration's digest. Both the index and the manifest are listed, for every repository in
 //!   which the image has a name: also for one that was given by hand, or that has another digest.
 
 use super::image::FakeImage;
 use crate::engine::{EngineError, StoreKind, Tagging};
-use crate::image::ImageRef;
+use crate::image::{ImageRef, Platform};
 
 /// An image on the host: its names, of which tags may move to other images.
 #[derive(Clone)]
@@ -82,6 +83,7 @@ pub(super) fn settle(
     reference: &str,
     mut image: FakeImage,
     kind: StoreKind,
+    native: &Platform,
 ) -> Result<(), EngineError> {
     let Ok(parsed) = reference.parse::<ImageRef>() else { return Ok(()) };
     let asked = parsed.digest().map_or_else(|| image.digest(), str::to_owned);
@@ -99,7 +101,12 @@ pub(super) fn settle(
         let message = format!("Cannot overwrite digest {asked}");
         return Err(EngineError::Refused { call: "pull".to_owned(), status: 0, message });
     }
-    let at = images.iter().position(|host| host.image.facts.id == id).unwrap_or_else(|| {
+    let is_native = |image: &FakeImage| image.facts.architecture == native.architecture;
+    let known_at = images.iter().position(|host| host.image.facts.id == id);
+    if let Some(at) = known_at.filter(|at| is_native(&image) && !is_native(&images[*at].image)) {
+        images[at].image = image.clone();
+    }
+    let at = known_at.unwrap_or_else(|| {
         images.push(HostImage { image, names: Vec::new(), by_digest: Vec::new(), digests: Vec::new() });
         images.len() - 1
     });

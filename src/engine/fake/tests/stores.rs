@@ -147,6 +147,24 @@ async fn dockers_own_store_gives_a_digest_to_one_image() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn containerds_store_has_all_platforms_of_an_index_in_one_image() {
+    let multi = FakeImage::new("multi").index_of(&["linux/amd64", "linux/arm64"]);
+    for order in [["linux/arm64", "linux/amd64"], ["linux/amd64", "linux/arm64"]] {
+        let fake = slow(StoreKind::Containerd);
+        fake.publish(NAME, multi.clone());
+        let mut told = Vec::new();
+        for platform in order {
+            fake.pull(&request(NAME, platform), &mut |_| {}).await.unwrap();
+            let facts = fake.image(NAME).await.unwrap().expect("it is here");
+            assert_eq!(facts.id, multi.digest());
+            told.push(facts.architecture);
+        }
+        // The engine's own is told of, once it is here.
+        assert_eq!(told, [&order[0]["linux/".len()..], "amd64"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_given_by_hand_looks_like_an_origin_on_two_stores() {
     for kind in KINDS {
         let fake = slow(kind);
