@@ -7,8 +7,8 @@ use crate::pusher::{ImageSpec, Layer, Platform, Registry};
 use crate::world::{skip, unique};
 
 /// Counts what was asked since: manifests as HEAD and GET, and blobs.
-fn asked(front: &Front) -> (usize, usize, usize) {
-    let (heads, gets) = manifests(front);
+fn asked(on: &On, front: &Front) -> (usize, usize, usize) {
+    let (heads, gets) = manifests(on, front);
     let blobs = front.count("GET", "/blobs/");
     front.forget();
     (heads, gets, blobs)
@@ -31,16 +31,16 @@ fn a_warm_image_costs_one_head() {
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[10 << 10]);
         always(on, &cold).got(&cold).says("pull policy always: pulled");
-        let (heads, gets, blobs) = asked(&front);
+        let (heads, gets, blobs) = asked(on, &front);
         assert_eq!((heads, gets), (1, 1));
         assert!(blobs >= 1);
         for _ in 0..2 {
             always(on, &cold).got(&cold).says("pull policy always: up to date").is_silent_about("Pulling");
-            assert_eq!(asked(&front), (1, 0, 0));
+            assert_eq!(asked(on, &front), (1, 0, 0));
         }
         on.prepare(&cold.job("if-not-present")).got(&cold);
         on.prepare(&cold.job("never")).got(&cold);
-        assert_eq!(asked(&front), (0, 0, 0));
+        assert_eq!(asked(on, &front), (0, 0, 0));
     });
 }
 
@@ -60,14 +60,14 @@ fn another_index_around_the_same_manifest_is_noted_and_nothing_is_pulled() {
         };
         let first = push("a");
         always(on, &cold).got(&cold).says("pulled");
-        asked(&front);
+        asked(on, &front);
         let second = push("b");
         assert_ne!(first.digest, second.digest);
         let moved = always(on, &cold);
         moved.got(&cold).says("up to date").says(&second.digest).is_silent_about("Pulling");
-        assert_eq!(asked(&front), (1, 1, 0));
+        assert_eq!(asked(on, &front), (1, 1, 0));
         always(on, &cold).got(&cold).says("up to date");
-        assert_eq!(asked(&front), (1, 0, 0), "it was noted");
+        assert_eq!(asked(on, &front), (1, 0, 0), "it was noted");
     });
 }
 
@@ -78,9 +78,9 @@ fn a_registry_that_has_no_head_or_no_digest_is_asked_by_get() {
             let front = Front::with(&on.world().parts.registry, rule);
             let cold = on.cold(&front, &[1 << 10]);
             always(on, &cold).got(&cold).says("pulled");
-            asked(&front);
+            asked(on, &front);
             always(on, &cold).got(&cold).says("up to date");
-            assert_eq!(asked(&front), (1, 1, 0));
+            assert_eq!(asked(on, &front), (1, 1, 0));
         }
     });
 }
@@ -92,17 +92,16 @@ fn a_tag_that_moved_is_pulled_and_the_old_image_never_runs() {
         let front = Front::new(&on.world().parts.registry);
         let cold = on.cold(&front, &[1 << 10]);
         always(on, &cold).got(&cold);
-        let mut ids = cold.pushed.image_ids.clone();
+        let mut old = cold.pushed.clone();
         for _ in 0..2 {
             let moved = registry.push(&cold.repository, "1", &[other_image()]).expect("pushed");
             let prepared = always(on, &cold);
-            on.engine(&["rmi", "-f", ids.remove(0).trim_start_matches("sha256:")]);
+            on.forget(&std::mem::replace(&mut old, moved.clone()));
             prepared.got_id(&moved.image_ids[0]).says("always: pulled");
-            ids.push(moved.image_ids[0].clone());
             // Also not under policies that ask nobody.
             on.prepare(&cold.job("never")).got_id(&moved.image_ids[0]);
         }
-        on.engine(&["rmi", "-f", ids[0].trim_start_matches("sha256:")]);
+        on.forget(&old);
     });
 }
 
@@ -129,16 +128,14 @@ fn two_platforms_of_one_index_are_pulled_one_after_the_other() {
                     let mut job = cold.job("always");
                     job.image.platform = platform.to_owned();
                     on.prepare(&job).got_id(id(platform)).is_silent_about("Cannot overwrite");
-                    let (heads, _, blobs) = asked(&front);
+                    let (heads, _, blobs) = asked(on, &front);
                     assert_eq!(heads, 1, "{platform}, round {round}");
                     assert!(round == 0 || blobs == 0, "{platform} was pulled again");
                 }
             }
             // Without a word on it, the engine's own.
             on.prepare(&cold.job("always")).got_id(id("linux/amd64"));
-            pushed.image_ids.iter().for_each(|id| {
-                on.engine(&["rmi", "-f", id.trim_start_matches("sha256:")]);
-            });
+            on.forget(&pushed);
             front.forget();
         }
     });

@@ -1,4 +1,4 @@
-//! What the tests of pulls share: an engine of either kind, images of random layers behind a front, and prepares that run
+//! What the tests of pulls share: an engine of each kind, images of random layers behind a front, and prepares that run
 //! side by side.
 
 use std::fs::File;
@@ -26,6 +26,8 @@ pub(crate) enum On {
     Docker(World),
     /// Podman.
     Podman(Further),
+    /// Docker with containerd's store.
+    Containerd(Further),
 }
 
 impl On {
@@ -37,7 +39,8 @@ impl On {
     /// Checks something on each engine that there is, side by side; what is missing is said.
     pub(crate) fn each(test: &str, check: impl Fn(&Self) + Sync) {
         let podman = Further::podman(&format!("{test}, on Podman")).map(Self::Podman);
-        let all: Vec<Self> = Self::docker(test).into_iter().chain(podman).collect();
+        let containerd = Further::containerd(&format!("{test}, on containerd's store")).map(Self::Containerd);
+        let all: Vec<Self> = Self::docker(test).into_iter().chain(podman).chain(containerd).collect();
         std::thread::scope(|scope| {
             for on in &all {
                 on.settings("");
@@ -50,7 +53,7 @@ impl On {
     pub(crate) fn world(&self) -> &World {
         match self {
             Self::Docker(world) => world,
-            Self::Podman(on) => &on.world,
+            Self::Podman(on) | Self::Containerd(on) => &on.world,
         }
     }
 
@@ -59,11 +62,16 @@ impl On {
         matches!(self, Self::Docker(_))
     }
 
+    /// Whether it is Docker with containerd's store.
+    pub(crate) fn has_containerds_store(&self) -> bool {
+        matches!(self, Self::Containerd(_))
+    }
+
     /// Writes the settings: the usual ones, then `more`; keys first go to `[job]`. The jobs run nothing, and need no network.
     pub(crate) fn settings(&self, more: &str) {
         let engine = match self {
             Self::Docker(_) => String::new(),
-            Self::Podman(on) => format!("[engine]\nhost = \"{}\"", on.host),
+            Self::Podman(on) | Self::Containerd(on) => format!("[engine]\nhost = \"{}\"", on.host),
         };
         self.world().settings(&format!("network_mode = \"none\"\n{more}\n{engine}"));
     }
@@ -71,11 +79,43 @@ impl On {
     /// Runs the docker command line on this engine, and returns what it prints, cut to one line.
     pub(crate) fn engine(&self, args: &[&str]) -> String {
         let mut command = Command::new("docker");
-        if let Self::Podman(on) = self {
+        if let Self::Podman(on) | Self::Containerd(on) = self {
             command.args(["-H", &on.host]);
         }
         let output = command.args(args).output().expect("the docker command line");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Returns the digest of the configuration that a container's image has. With containerd's store, the image's ID is the
+    /// digest of its manifest, or of its index; then it is meant for the engine's own platform.
+    fn configuration(&self, name: &str, id: String) -> String {
+        if !self.has_containerds_store() {
+            return id;
+        }
+        let path = name.split_once('/').map_or(name, |(_, path)| path);
+        let repository = path.rsplit_once(':').map_or(path, |(repository, _)| repository);
+        let registry = Registry::new(&self.world().parts.registry);
+        let read = |digest: &str| -> serde_json::Value {
+            let text = registry.manifest(repository, digest).expect("the registry has it");
+            serde_json::from_slice(&text).expect("JSON")
+        };
+        let mut found = read(&id);
+        let own = |entry: &&serde_json::Value| entry["platform"]["architecture"] == engine_architecture();
+        if let Some(entry) = found["manifests"].as_array().and_then(|entries| entries.iter().find(own)) {
+            found = read(entry["digest"].as_str().expect("a digest"));
+        }
+        found["config"]["digest"].as_str().expect("a configuration").to_owned()
+    }
+
+    /// Takes what was pushed away from the engine.
+    pub(crate) fn forget(&self, pushed: &Pushed) {
+        let ids: Vec<&String> = match self {
+            Self::Docker(_) | Self::Podman(_) => pushed.image_ids.iter().collect(),
+            Self::Containerd(_) => pushed.manifests.iter().chain([&pushed.digest]).collect(),
+        };
+        for id in ids {
+            self.engine(&["rmi", "-f", id.trim_start_matches("sha256:")]);
+        }
     }
 
     /// Pushes an image of random layers of these sizes, which no engine has, and names it as the front has it.
@@ -168,9 +208,7 @@ impl Cold<'_> {
 
     /// Takes it away from the engine.
     pub(crate) fn forget(&self) {
-        for id in &self.pushed.image_ids {
-            self.on.engine(&["rmi", "-f", id.trim_start_matches("sha256:")]);
-        }
+        self.on.forget(&self.pushed);
     }
 }
 
@@ -180,14 +218,25 @@ impl Drop for Cold<'_> {
     }
 }
 
+/// The engine's architecture in its own words.
+fn engine_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// Tells whether a blob was asked for.
 pub(crate) fn is_get_of(asked: &Asked, blob: &str) -> bool {
     asked.method == "GET" && asked.path.contains(&format!("/blobs/{blob}"))
 }
 
-/// Counts manifests that were asked for, as `(HEAD, GET)`.
-pub(crate) fn manifests(front: &Front) -> (usize, usize) {
-    (front.count("HEAD", "/manifests/"), front.count("GET", "/manifests/"))
+/// Counts manifests that were asked for, as `(HEAD, GET)`. With containerd's store the engine asks about each digest that it
+/// pulls; that is not counted.
+pub(crate) fn manifests(on: &On, front: &Front) -> (usize, usize) {
+    let of_engine = if on.has_containerds_store() { front.count("HEAD", "/manifests/sha256:") } else { 0 };
+    (front.count("HEAD", "/manifests/") - of_engine, front.count("GET", "/manifests/"))
 }
 
 /// Gives a job a login of its own for a registry.
@@ -248,7 +297,10 @@ impl Prepare<'_> {
         let took = self.began.elapsed();
         let build = self.on.world().container(&self.job, "build");
         let image = match status.success() {
-            true => self.on.engine(&["inspect", "-f", "{{.Image}}", &build]),
+            true => {
+                let id = self.on.engine(&["inspect", "-f", "{{.Image}}", &build]);
+                self.on.configuration(&self.job.image.name, id)
+            }
             false => String::new(),
         };
         let log = self.log();

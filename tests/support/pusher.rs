@@ -521,7 +521,8 @@ impl Registry {
     /// Returns the text of a plain manifest.
     pub fn manifest(&self, repository: &str, digest: &str) -> Result<Vec<u8>> {
         let url = self.url(repository, "manifests", digest);
-        let accept = format!("{}, {}", Format::Docker.manifest(), Format::Oci.manifest());
+        let formats = [Format::Docker, Format::Oci];
+        let accept = formats.map(|format| format!("{}, {}", format.manifest(), format.index())).join(", ");
         let mut response = self
             .authorized(self.agent.get(&url))
             .header("accept", accept)
