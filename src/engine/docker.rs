@@ -417,7 +417,10 @@ impl Engine for Docker {
 
     async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), EngineError> {
         let made = self.client().await?.create_volume(convert::volume(spec)).await;
-        made.map(|_| ()).map_err(|e| self.failed("create volume", e))
+        match made.map_err(|e| self.failed("create volume", e)) {
+            Err(error) if podman::made_at_once(&error) => Ok(()),
+            made => made.map(|_| ()),
+        }
     }
 
     async fn remove_volume(&self, name: &str) -> Result<Removal, EngineError> {

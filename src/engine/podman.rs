@@ -42,6 +42,11 @@ pub(super) fn stumbled(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("no such network interface"))
 }
 
+/// Tells whether a volume could not be made since another client was making it just then.
+pub(super) fn made_at_once(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { status: 500, message, .. } if message.contains("volume already exists"))
+}
+
 /// Tells whether an answer could not be read for the word that Podman has for a container that ended a moment ago.
 pub(super) fn said_stopped(error: &Error) -> bool {
     matches!(error, Error::JsonDataError { message, .. } if message.contains("`stopped`"))
@@ -66,7 +71,7 @@ mod tests {
         ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
     };
 
-    use super::{EngineError, Error, error, list_path, read_stopped, stumbled};
+    use super::{EngineError, Error, error, list_path, made_at_once, read_stopped, stumbled};
 
     fn refused(status: u16, words: &str) -> EngineError {
         EngineError::Refused { call: "x".to_owned(), status, message: words.to_owned() }
@@ -97,6 +102,13 @@ mod tests {
         for other in [refused(500, "no space left on device"), refused(0, "connection reset by peer")] {
             assert_eq!(error(other.clone()), other);
         }
+    }
+
+    #[test]
+    fn a_volume_that_two_make_at_once_is_made() {
+        let words = "adding volume to state: name hearth-x is in use: volume already exists";
+        assert!(made_at_once(&refused(500, words)));
+        assert!(!made_at_once(&refused(500, "no space left on device")));
     }
 
     #[test]

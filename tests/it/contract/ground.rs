@@ -65,6 +65,16 @@ pub(super) async fn a_volume_may_be_made_twice<E: Engine>(world: &World<E>) {
     assert_eq!(world.engine.remove_volume(&spec.name).await.unwrap(), Removal::Gone);
 }
 
+pub(super) async fn a_volume_may_be_made_by_two_at_once<E: Engine>(world: &World<E>) {
+    let spec = world.volume("vol");
+    for _ in 0..10 {
+        let make = || world.engine.create_volume(&spec);
+        let made = futures_util::future::join4(make(), make(), make(), make()).await;
+        assert_eq!(made, (Ok(()), Ok(()), Ok(()), Ok(())));
+        assert_eq!(world.engine.remove_volume(&spec.name).await.unwrap(), Removal::Removed);
+    }
+}
+
 /// It is in use by every container that exists, running or not.
 pub(super) async fn a_mounted_volume_stays<E: Engine>(world: &World<E>) {
     let volume = world.volume("vol");

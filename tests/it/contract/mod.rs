@@ -80,6 +80,7 @@ clauses! {
         a_network_in_use_stays,
         a_container_without_its_network_does_not_start,
         a_volume_may_be_made_twice,
+        a_volume_may_be_made_by_two_at_once,
         a_mounted_volume_stays,
         objects_are_listed_by_label,
         a_volume_keeps_its_files;
