@@ -11,15 +11,16 @@ use serde_json::json;
 
 use crate::front::{Front, on};
 use crate::image_policies::busybox;
+use crate::pulling::On;
 use crate::pusher::{Layer, Registry};
-use crate::tools::{contents, docker_quiet};
-use crate::world::{World, docker, unique};
+use crate::tools::contents;
+use crate::world::unique;
 
 const WRONG: &str = "canary-wrong-4c1d";
 
 /// A host with one image of its own in a registry behind a front.
-struct Host {
-    world: World,
+struct Host<'o> {
+    on: &'o On,
     front: Option<Front>,
     repository: String,
     digest: String,
@@ -86,10 +87,10 @@ impl Prepared {
     }
 }
 
-impl Host {
+impl<'o> Host<'o> {
     /// Pushes the image to a registry of the parts: the one that wants a login, or the open one.
-    fn new(test: &str, wants_login: bool) -> Option<Self> {
-        let world = World::new(test)?;
+    fn new(on: &'o On, wants_login: bool) -> Self {
+        let world = on.world();
         let parts = &world.parts;
         let (address, registry) = if wants_login {
             (&parts.private, Registry::new(&parts.private).with_login(&parts.user, &parts.password))
@@ -104,14 +105,14 @@ impl Host {
         let repository = format!("{}/{path}", front.address);
         let login = STANDARD.encode(format!("{}:{}", parts.user, parts.password));
         let secrets = vec![parts.password.clone(), login, WRONG.to_owned()];
-        let host = Self { front: Some(front), repository, digest, secrets, world };
+        let host = Self { front: Some(front), repository, digest, secrets, on };
         host.rules("");
-        Some(host)
+        host
     }
 
     /// Settings of one attempt each, with these in `[access]`.
     fn rules(&self, access: &str) {
-        self.world.settings(&format!("[pull]\nattempts = 1\nbackoff = 0\n[access]\n{access}\n"));
+        self.on.settings_with_network(&format!("[pull]\nattempts = 1\nbackoff = 0\n[access]\n{access}\n"));
     }
 
     fn front(&self) -> &Front {
@@ -127,16 +128,16 @@ impl Host {
     }
 
     fn id(&self) -> String {
-        docker(&["image", "inspect", "-f", "{{.Id}}", &self.tag()]).trim().to_owned()
+        self.on.engine(&["image", "inspect", "-f", "{{.Id}}", &self.tag()])
     }
 
     /// A job of a project, with these policies, and a password in DOCKER_AUTH_CONFIG if it has one.
     fn job(&self, project: u64, password: Option<&str>, image: &str, policies: &[&str]) -> JobDescription {
-        let mut job = self.world.job().image(image).script("true");
+        let mut job = self.on.world().job().image(image).script("true");
         job.project_id = project;
         job.image.pull_policy = policies.iter().map(|&policy| policy.to_owned()).collect();
         let Some(password) = password else { return job };
-        let auth = STANDARD.encode(format!("{}:{password}", self.world.parts.user));
+        let auth = STANDARD.encode(format!("{}:{password}", self.on.world().parts.user));
         let config = json!({"auths": {&self.front_address(): {"auth": auth}}}).to_string();
         job.with_variable(Variable::plain("DOCKER_AUTH_CONFIG", config).as_masked().as_raw())
     }
@@ -149,19 +150,19 @@ impl Host {
     fn prepares(&self, job: &JobDescription) -> Prepared {
         self.front.iter().for_each(Front::forget);
         let image = self.id();
-        let attempt = self.world.attempt(job);
-        let called = self.world.call(&["prepare"], &attempt.env);
+        let attempt = self.on.world().attempt(job);
+        let called = self.on.world().call(&["prepare"], &attempt.env);
         let asked = self.front.as_ref().map(Front::lines).unwrap_or_default();
-        let key = format!("name=hearth-{}-job-{}-", self.world.token, job.id);
-        let containers = docker(&["ps", "-q", "--filter", &key]);
+        let key = format!("name=hearth-{}-job-{}-", self.on.world().token, job.id);
+        let containers = self.on.engine(&["ps", "-q", "--filter", &key]);
         let runs = containers.lines().any(|container| {
-            let of = docker(&["inspect", "-f", "{{.Image}}", container]);
+            let of = self.on.engine(&["inspect", "-f", "{{.Image}}", container]);
             // Where it came just now, its ID was not known before.
             of.trim() == image || of.trim() == self.id()
         });
-        let cleaned = self.world.call(&["cleanup"], &attempt.env);
+        let cleaned = self.on.world().call(&["cleanup"], &attempt.env);
         assert_eq!(cleaned.code, Some(0), "{}{}", cleaned.stdout, cleaned.stderr);
-        assert_eq!(self.world.left(job), [""; 0]);
+        assert_eq!(self.on.world().left(job), [""; 0]);
         let log = format!("{}{}", called.stdout, called.stderr);
         self.tells_no_secret(&log);
         let mut lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -179,16 +180,16 @@ impl Host {
     }
 
     fn facts_tell_no_secret(&self) {
-        let facts = contents(&self.world.dir.join("store"));
+        let facts = contents(&self.on.world().dir.join("store"));
         assert!(facts.iter().any(|(_, text)| text.contains(&self.digest)), "the proofs are elsewhere");
         facts.iter().for_each(|(_, text)| self.tells_no_secret(text));
     }
 }
 
-impl Drop for Host {
+impl Drop for Host<'_> {
     fn drop(&mut self) {
-        docker_quiet(&["rmi", "-f", &self.tag()]);
-        docker_quiet(&["rmi", "-f", &self.pinned()]);
+        self.on.engine(&["rmi", "-f", &self.tag()]);
+        self.on.engine(&["rmi", "-f", &self.pinned()]);
     }
 }
 
@@ -199,8 +200,12 @@ const BOTH: &[&str] = &["always", "if-not-present"];
 
 #[test]
 fn a_private_image_that_is_here_is_for_those_who_can_read_it() {
-    let Some(host) = Host::new("access", true) else { return };
-    let right = host.world.parts.password.clone();
+    On::each("access", readers_of_a_private_image);
+}
+
+fn readers_of_a_private_image(on: &On) {
+    let host = Host::new(on, true);
+    let right = host.on.world().parts.password.clone();
     let right = Some(right.as_str());
     let (tag, pinned) = (host.tag(), host.pinned());
     host.prepares(&host.job(1, right, &tag, ALWAYS)).starts("pulled");
@@ -235,12 +240,12 @@ fn a_private_image_that_is_here_is_for_those_who_can_read_it() {
 
     // As services as well.
     let service = |password, policies: &[&str]| {
-        let mut job = host.job(2, password, &host.world.image("job/busybox"), IF_NOT_PRESENT);
+        let mut job = host.job(2, password, &host.on.world().image("job/busybox"), IF_NOT_PRESENT);
         let mut service = Service::named(&tag);
         service.image.pull_policy = policies.iter().map(|&policy| policy.to_owned()).collect();
         service.command = Some(vec!["sleep".to_owned(), "600".to_owned()]);
         job.services.push(service);
-        host.world.settings("wait_for_services_timeout = -1\n[pull]\nattempts = 1\n");
+        host.on.settings_with_network("wait_for_services_timeout = -1\n[pull]\nattempts = 1\n");
         job
     };
     host.prepares(&service(None, IF_NOT_PRESENT)).refused("service").says("may not be read");
@@ -253,8 +258,12 @@ fn a_private_image_that_is_here_is_for_those_who_can_read_it() {
 
 #[test]
 fn what_the_registry_says_opens_and_closes_what_is_here() {
-    let Some(mut host) = Host::new("registry states", true) else { return };
-    let right = host.world.parts.password.clone();
+    On::each("registry states", registry_states);
+}
+
+fn registry_states(engine: &On) {
+    let mut host = Host::new(engine, true);
+    let right = host.on.world().parts.password.clone();
     let right = Some(right.as_str());
     let tag = host.tag();
     host.prepares(&host.job(1, right, &tag, ALWAYS)).starts("pulled");
@@ -303,7 +312,11 @@ fn what_the_registry_says_opens_and_closes_what_is_here() {
 
 #[test]
 fn a_job_token_proves_for_the_jobs_of_the_same_user() {
-    let Some(mut host) = Host::new("job tokens", false) else { return };
+    On::each("job tokens", job_tokens);
+}
+
+fn job_tokens(engine: &On) {
+    let mut host = Host::new(engine, false);
     let closed =
         || on("/v2/").authorised(false).answer(401).header("www-authenticate", "Basic realm=\"front\"");
     host.front().add(closed());

@@ -167,7 +167,7 @@ fn a_long_pull_tells_how_it_goes_and_what_it_took() {
     let (job, own) = behind(&world, &front, 12 << 20);
     let ran = block_on(world.run(&job));
     ran.succeeded().says("it runs");
-    let lines: Vec<&str> = ran.log.lines().filter(|line| line.contains("layers unpacked")).collect();
+    let lines: Vec<&str> = ran.log.lines().filter(|line| line.contains(" of 2 layers ")).collect();
     let took = ran.report.call("prepare").expect("prepare was called").took.as_secs() as usize;
     assert!((2..=took + 2).contains(&lines.len()), "{took} s: {lines:?}\n{}", ran.log);
     assert!(lines.iter().any(|line| line.contains(" of 1") && line.contains("/s, about ")), "{lines:?}");

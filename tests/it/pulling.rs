@@ -69,11 +69,16 @@ impl On {
 
     /// Writes the settings: the usual ones, then `more`; keys first go to `[job]`. The jobs run nothing, and need no network.
     pub(crate) fn settings(&self, more: &str) {
+        self.settings_with_network(&format!("network_mode = \"none\"\n{more}"));
+    }
+
+    /// As [`On::settings`], with the network that jobs have.
+    pub(crate) fn settings_with_network(&self, more: &str) {
         let engine = match self {
             Self::Docker(_) => String::new(),
             Self::Podman(on) | Self::Containerd(on) => format!("[engine]\nhost = \"{}\"", on.host),
         };
-        self.world().settings(&format!("network_mode = \"none\"\n{more}\n{engine}"));
+        self.world().settings(&format!("{more}\n{engine}"));
     }
 
     /// Runs the docker command line on this engine, and returns what it prints, cut to one line.
