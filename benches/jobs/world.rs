@@ -78,8 +78,10 @@ impl World {
         std::fs::write(
             &config,
             format!(
-                "[job]\nhelper_image = \"{registry}/helper:1\"\npull_policy = [\"if-not-present\"]\n\
-                 allowed_pull_policies = [\"always\", \"if-not-present\"]\n"
+                "[store]\ndir = {:?}\n[job]\nhelper_image = \"{registry}/helper:1\"\n\
+                 pull_policy = [\"if-not-present\"]\n\
+                 allowed_pull_policies = [\"always\", \"if-not-present\"]\n",
+                dir.join("store")
             ),
         )?;
         let sources = settings::Sources::new(Some(config), None, None);
