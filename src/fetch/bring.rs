@@ -248,8 +248,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         };
         let registry = registry_of(&source.name);
         let account = self.desk.account(login.as_ref().map(|login| &login.credentials));
-        if let Some((left, words)) = self.desk.back_off(registry, &account) {
-            return Err(PullFault::limited(left, words));
+        if let Some((lasts, words)) = self.desk.back_off(registry, &account) {
+            return Err(PullFault::Limited { lasts, words });
         }
         let request = PullRequest {
             reference: source.name.normalized(),

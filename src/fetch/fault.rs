@@ -104,11 +104,6 @@ impl PullFault {
         }
     }
 
-    /// Makes the fault of a registry that has had enough of an account.
-    pub fn limited(lasts: Duration, words: String) -> Self {
-        Self::Limited { lasts, words }
-    }
-
     /// Returns whether no other policy may be tried.
     pub fn is_final(&self) -> bool {
         match self {

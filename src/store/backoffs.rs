@@ -52,10 +52,4 @@ impl Store {
             .optional()
         })
     }
-
-    /// Forgets a registry's wish to wait: it answered again.
-    pub fn clear_back_off(&self, registry: &str, account: &str) {
-        let key = params![registry, account];
-        self.write(|db| db.execute("DELETE FROM back_off WHERE registry = ?1 AND account = ?2", key));
-    }
 }

@@ -135,6 +135,4 @@ fn pins_and_back_offs_end_by_themselves() {
     assert_eq!(store.back_off("docker.io", "", NOW - MINUTE), None);
     assert_eq!(store.back_off("docker.io", "bob", NOW), None);
     assert_eq!(store.back_off("docker.io", "ann", NOW), None);
-    store.clear_back_off("docker.io", "");
-    assert_eq!(store.back_off("docker.io", "", NOW), None);
 }
