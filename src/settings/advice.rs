@@ -1,6 +1,8 @@
 //! What an unknown key was probably meant to be.
 
-use super::raw::{RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable};
+use super::raw::{
+    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable,
+};
 
 /// How alike two keys have to be (Jaro-Winkler) for one to be a misspelling of the other.
 const ALIKE: f64 = 0.85;
@@ -35,7 +37,7 @@ const DOCKER_EXECUTOR_ONLY: [&str; 25] = [
 ];
 
 /// The tables with their keys.
-fn tables() -> [(&'static str, &'static [&'static str]); 7] {
+fn tables() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("driver", RawDriver::KEYS),
         ("engine", RawEngine::KEYS),
@@ -43,6 +45,8 @@ fn tables() -> [(&'static str, &'static [&'static str]); 7] {
         ("access", RawAccess::KEYS),
         ("pull", RawPull::KEYS),
         ("store", RawStore::KEYS),
+        ("cache", RawCache::KEYS),
+        ("daemon", RawDaemon::KEYS),
         ("job", RawJob::KEYS),
     ]
 }

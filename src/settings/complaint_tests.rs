@@ -192,3 +192,39 @@ fn keys_and_tables_in_the_wrong_place_are_sent_to_the_right_one() {
         assert_eq!(complaints(text), [advice]);
     }
 }
+
+#[test]
+fn marks_that_do_not_go_together_are_complained_about() {
+    let text = r#"
+[cache]
+scope = "mine"
+images_low = "3g"
+free_low = "20%"
+free_high = "10%"
+inodes_low = "most"
+rule = "best"
+keep_local = "30d"
+"#;
+    assert_eq!(
+        complaints(text),
+        [
+            "line 3: cache.scope: \"mine\" is not a choice of images: allowed are used and all",
+            "line 4: cache.images_low: images_low says where eviction stops, but images_high, where it starts, is not set",
+            "line 5: cache.free_low: eviction starts below free_low and stops at free_high, so it cannot be the larger one",
+            "line 7: cache.inodes_low: \"most\" is no number of inodes: write a whole number, or a part of the disk's such as 5%",
+            "line 8: cache.rule: \"best\" is not a rule: lru, lfu-da, gdsf, layer-gdsf, decayed, decayed:DAYS, foreseen, auto",
+            "line 9: cache.keep_local: \"30d\" is not a time: write a whole number of seconds from 0 to 315360000, without a unit",
+        ]
+    );
+    assert_eq!(
+        complaints("[cache]\nimages_high = '1g'\nimages_low = '2g'\n[daemon]\nwatch = 0"),
+        [
+            "line 2: cache.images_high: 1 GiB is less than images_low, where eviction stops",
+            "line 5: daemon.watch: 0 is not allowed: write a number of seconds from 1 on",
+        ]
+    );
+    assert_eq!(
+        complaints("[cache]\nimages_high = '12m'"),
+        ["line 2: cache.images_high: 12 MiB is too little: write at least 64 MiB, such as 20g"]
+    );
+}

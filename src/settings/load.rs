@@ -14,14 +14,16 @@ use super::check::{Checker, HostTables, check};
 use super::complaint::{Complaint, Complaints};
 use super::model::Settings;
 use super::raw::{
-    Layer, RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable, Reader,
+    Layer, RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore,
+    RawTable, Reader,
 };
 use super::wire::{Lines, quote};
 
 /// The defaults, which are also the file that explains all keys.
 pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-const TABLES: [&str; 8] = ["driver", "engine", "registry", "access", "pull", "store", "job", "runner"];
+const TABLES: [&str; 10] =
+    ["driver", "engine", "registry", "access", "pull", "store", "cache", "daemon", "job", "runner"];
 
 /// Where a settings file may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +149,8 @@ pub(super) struct Tables {
     pub(super) access: RawAccess,
     pub(super) pull: RawPull,
     pub(super) store: RawStore,
+    pub(super) cache: RawCache,
+    pub(super) daemon: RawDaemon,
     pub(super) job: RawJob,
     pub(super) runners: BTreeMap<String, RawJob>,
 }
@@ -172,6 +176,8 @@ pub(super) fn assemble(
         access: written.access.over(&defaults.access),
         pull: written.pull.over(&defaults.pull),
         store: written.store.over(&defaults.store),
+        cache: written.cache.over(&defaults.cache),
+        daemon: written.daemon.over(&defaults.daemon),
     };
     let plain = written.job.over(&defaults.job);
     let mut in_force = None;
@@ -192,6 +198,8 @@ pub(super) fn assemble(
             host.access.list("access", &mut effective);
             host.pull.list("pull", &mut effective);
             host.store.list("store", &mut effective);
+            host.cache.list("cache", &mut effective);
+            host.daemon.list("daemon", &mut effective);
             job.list("job", &mut effective);
             Ok((settings, effective))
         }
@@ -239,6 +247,8 @@ pub(super) fn parse(text: &str, layer: Layer, complaints: &mut Vec<Complaint>) -
             "access" => tables.access = RawAccess::read(table, name, &mut reader),
             "pull" => tables.pull = RawPull::read(table, name, &mut reader),
             "store" => tables.store = RawStore::read(table, name, &mut reader),
+            "cache" => tables.cache = RawCache::read(table, name, &mut reader),
+            "daemon" => tables.daemon = RawDaemon::read(table, name, &mut reader),
             "job" => tables.job = RawJob::read(table, name, &mut reader),
             _ => tables.runners = read_runners(table, &mut reader),
         }

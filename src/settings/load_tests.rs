@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::{EXAMPLE, Effective, Layer, Sources, assemble, defaults, load, parse};
 use crate::settings::load::complaint_tests::complaints;
 use crate::settings::model::{PullPolicy, Settings, VolumeSetting};
+use crate::settings::{Amount, Marks, Rule, Scope};
 use crate::units::ByteSize;
 
 pub(super) fn no_files(_: &Path) -> io::Result<String> {
@@ -44,6 +45,16 @@ fn the_example_is_the_defaults() {
     assert_eq!(defaults.access.proof_ttl, Duration::from_secs(3600));
     assert_eq!(defaults.access.offline_grace, Duration::ZERO);
     assert_eq!(defaults.store.dir, None);
+    let (cache, daemon) = (defaults.cache, defaults.daemon);
+    assert!(cache.evict && cache.pins.is_empty());
+    assert_eq!((cache.scope, cache.rule), (Scope::Used, Rule::Auto));
+    assert_eq!(
+        (cache.images, cache.build_cache, cache.keep_local, cache.keep_volumes),
+        (None, None, None, None)
+    );
+    let percent = |start, stop| Some(Marks { start: Amount::Percent(start), stop: Amount::Percent(stop) });
+    assert_eq!((cache.free, cache.free_inodes), (percent(10, 15), percent(5, 8)));
+    assert_eq!((daemon.interval, daemon.watch), (Duration::from_secs(600), Duration::from_secs(30)));
     let job = defaults.job;
     assert!(job.allow_local_images.is_empty());
     assert_eq!(job.pull_policy, [PullPolicy::Always]);
@@ -154,6 +165,23 @@ fn mirrors_are_a_table_of_registries_or_parts_of_them() {
     assert!(job.allow_local_images.matches("app:1"));
     assert!(settings(text, Some("x")).job.allow_local_images.is_empty());
     assert_eq!(store.dir, Some(PathBuf::from("/srv/hearth")));
+}
+
+#[test]
+fn marks_of_the_cache_are_sizes_or_parts_and_a_default_gives_way() {
+    let cache = |text: &str| settings(&format!("[cache]\n{text}"), None).cache;
+    let limit = cache("images_high = '20g'\nimages_low = '17g'\nkeep_local = 2592000\npins = ['debian:*']");
+    assert_eq!(limit.images, Some(Marks { start: ByteSize(20 << 30), stop: ByteSize(17 << 30) }));
+    assert_eq!(limit.keep_local, Some(Duration::from_secs(30 * 24 * 3600)));
+    assert!(limit.pins.matches("debian:12"));
+    let only = cache("images_high = '20g'").images;
+    assert_eq!(only, Some(Marks { start: ByteSize(20 << 30), stop: ByteSize(20 << 30) }));
+    let high = cache("free_low = '20%'").free;
+    assert_eq!(high, Some(Marks { start: Amount::Percent(20), stop: Amount::Percent(20) }));
+    assert_eq!(cache("free_low = ''\ninodes_low = ''").free, None);
+    let bytes = cache("free_low = '4g'\nfree_high = '6g'\ninodes_low = 1000");
+    assert_eq!(bytes.free, Some(Marks { start: Amount::Number(4 << 30), stop: Amount::Number(6 << 30) }));
+    assert_eq!(bytes.free_inodes, Some(Marks { start: Amount::Number(1000), stop: Amount::Percent(8) }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! An edge: it reads files and nothing else. Inside, nothing checks a setting again.
 
 mod advice;
+mod cache;
 mod check;
 mod complaint;
 mod load;
@@ -13,6 +14,7 @@ mod values;
 mod wire;
 mod words;
 
+pub use cache::{Amount, CacheSettings, DaemonSettings, Marks, Rule, Scope};
 pub use complaint::{Complaint, Complaints};
 pub use load::{Effective, Loaded, Origin, Sources, defaults, load};
 pub use model::{

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::cache::{CacheSettings, DaemonSettings};
 use crate::image::decide::AccessRules;
 use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
@@ -25,6 +26,10 @@ pub struct Settings {
     pub pull: PullSettings,
     /// Where facts are kept.
     pub store: StoreSettings,
+    /// Which images stay on this host.
+    pub cache: CacheSettings,
+    /// How the daemon looks after the host.
+    pub daemon: DaemonSettings,
     /// What jobs get and may ask for.
     pub job: JobSettings,
     /// The name of the `[runner."NAME"]` overlay in force; `None` without one.

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::cache::Scope;
 use super::complaint::Complaint;
 use super::load::{Effective, Origin};
 use super::model::{DeviceSetting, PullPolicy, VolumeSetting};
 use super::mounts::{ServiceDevices, Tmpfs, Ulimits};
-use super::values::{Cpus, Environment, Maybe, OneOrMany, Seconds};
+use super::values::{Cpus, Environment, Inodes, Maybe, OneOrMany, RuleName, Seconds, Space, Span};
 use super::wire::{Lines, Place, Wire, render, render_key, table};
 use super::words::{
     Capability, ContainerPath, CpuSet, DeviceRule, DnsServer, EngineHost, EngineName, ExtraHost, HostName,
@@ -52,6 +53,11 @@ impl<T> Set<T> {
     pub(super) fn complain(&self, complaints: &mut Vec<Complaint>, problem: impl Into<String>) {
         let (path, line) = (self.path.clone(), Some(self.line));
         complaints.push(Complaint { path, line, problem: problem.into() });
+    }
+
+    /// Tells whether somebody wrote it: it is no default.
+    pub(super) fn is_written(&self) -> bool {
+        !matches!(self.layer, Layer::Default)
     }
 
     fn effective(&self, key: String) -> Effective {
@@ -204,6 +210,37 @@ raw_table!(
     /// `[store]`
     RawStore {
         dir: Maybe<HostPath>,
+    }
+);
+
+raw_table!(
+    /// `[cache]`
+    RawCache {
+        evict: bool,
+        scope: Scope,
+        images_high: Maybe<ByteSize>,
+        images_low: Maybe<ByteSize>,
+        free_low: Maybe<Space>,
+        free_high: Maybe<Space>,
+        inodes_low: Maybe<Inodes>,
+        inodes_high: Maybe<Inodes>,
+        rule: RuleName,
+        minimum_age: Span,
+        keep_dangling: Span,
+        keep_local: Maybe<Span>,
+        build_cache: Maybe<ByteSize>,
+        keep_volumes: Maybe<Span>,
+        pins: Patterns,
+        data_root: Maybe<HostPath>,
+    }
+);
+
+raw_table!(
+    /// `[daemon]`
+    RawDaemon {
+        interval: Seconds,
+        watch: Seconds,
+        longest_job: Seconds,
     }
 );
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::cache::{Amount, Rule, Scope};
 use super::model::PullPolicy;
 use super::wire::{Place, Wire, Word, quote, text_or_number};
 use crate::image::{BadPattern, Mirrors, Patterns, Platform, ProjectPatterns};
@@ -59,24 +60,107 @@ pub(super) struct Seconds(pub(super) Duration);
 
 impl Wire for Seconds {
     fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
-        let seconds = match value {
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
-            _ => None,
-        };
-        let seconds =
-            seconds.and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= MAX_SECONDS);
-        if seconds.is_none() {
-            let shown = super::wire::render(value);
-            at.complain(format!(
-                "{shown} is not a time: write a whole number of seconds from 0 to {MAX_SECONDS}, without a unit"
-            ));
-        }
-        seconds.map(|number| Self(Duration::from_secs(number)))
+        seconds(value, MAX_SECONDS, at).map(Self)
     }
+}
+
+/// A number of seconds that may be months.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl Wire for Span {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        seconds(value, MAX_SPAN, at).map(Self)
+    }
+}
+
+fn seconds(value: &DeValue<'_>, most: u64, at: &mut Place<'_>) -> Option<Duration> {
+    let seconds = match value {
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+        _ => None,
+    };
+    let seconds = seconds.and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= most);
+    if seconds.is_none() {
+        let shown = super::wire::render(value);
+        at.complain(format!(
+            "{shown} is not a time: write a whole number of seconds from 0 to {most}, without a unit"
+        ));
+    }
+    seconds.map(Duration::from_secs)
 }
 
 /// A week: more is a mistake of units.
 const MAX_SECONDS: u64 = 7 * 24 * 3600;
+/// Ten years.
+const MAX_SPAN: u64 = 10 * 365 * 24 * 3600;
+
+/// Space on a disk: a size, or a part of the disk such as `10%`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Space(pub(super) Amount);
+
+impl Wire for Space {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let text = text_or_number(value, at)?;
+        let amount =
+            percent(&text).or_else(|| text.parse().ok().map(|size: ByteSize| Amount::Number(size.0)));
+        if amount.is_none() {
+            let shown = quote(&text);
+            at.complain(format!(
+                "{shown} is no space on a disk: write a size such as 4g, or a part of the disk such as 10%"
+            ));
+        }
+        amount.map(Self)
+    }
+}
+
+/// A number of inodes: as such, or a part of the disk's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Inodes(pub(super) Amount);
+
+impl Wire for Inodes {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        let text = text_or_number(value, at)?;
+        let amount = percent(&text).or_else(|| text.parse().ok().map(Amount::Number));
+        if amount.is_none() {
+            let shown = quote(&text);
+            at.complain(format!(
+                "{shown} is no number of inodes: write a whole number, or a part of the disk's such as 5%"
+            ));
+        }
+        amount.map(Self)
+    }
+}
+
+fn percent(text: &str) -> Option<Amount> {
+    let number = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (number <= 90).then_some(Amount::Percent(number))
+}
+
+impl Word for Scope {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "used" => Ok(Self::Used),
+            "all" => Ok(Self::All),
+            _ => Err(format!("{} is not a choice of images: allowed are used and all", quote(text))),
+        }
+    }
+}
+
+/// The name of a rule that ranks images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RuleName(pub(super) Rule);
+
+impl Default for RuleName {
+    fn default() -> Self {
+        Self(Rule::Auto)
+    }
+}
+
+impl Word for RuleName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
 
 /// A number of CPUs, in billionths of one.
 #[derive(Debug, Clone, Copy, PartialEq)]

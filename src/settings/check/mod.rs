@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::complaint::Complaint;
 use super::model::{DriverSettings, EngineSettings, PullSettings, RegistrySettings, Settings, StoreSettings};
-use super::raw::{RawAccess, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, Set};
+use super::raw::{
+    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, Set,
+};
 use super::values::{Maybe, Seconds};
 use super::wire::quote;
 use crate::image::decide::AccessRules;
 
+mod cache;
 mod job;
 mod limits;
 mod together;
@@ -78,6 +81,8 @@ pub(super) struct HostTables {
     pub(super) access: RawAccess,
     pub(super) pull: RawPull,
     pub(super) store: RawStore,
+    pub(super) cache: RawCache,
+    pub(super) daemon: RawDaemon,
 }
 
 /// Checks one set of tables. What it returns counts only if nothing was complained about.
@@ -103,6 +108,8 @@ pub(super) fn check(
         },
         pull: check_pull(&host.pull, checker),
         store: StoreSettings { dir: optional(&host.store.dir).map(|dir| dir.0) },
+        cache: cache::check_cache(&host.cache, checker),
+        daemon: cache::check_daemon(&host.daemon, checker),
         job: job::check_job(job, &driver, checker),
         driver,
         runner: runner.map(str::to_owned),
