@@ -146,6 +146,69 @@ pub struct ContainerSummary {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The image as its creation named it; the ID where that name means another image now.
+    pub image: String,
+    /// The engine's ID of its image.
+    pub image_id: String,
+    /// Whether its main process runs.
+    pub running: bool,
+    /// When it was created, since the epoch by the engine's clock.
+    pub created: Duration,
+}
+
+/// An image in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// The engine's ID.
+    pub id: String,
+    /// Its names with a tag, as the engine writes them.
+    pub tags: Vec<String>,
+    /// Its names with a digest, `repository@sha256:…`, as the engine writes them.
+    pub digests: Vec<String>,
+    /// All that it holds, in bytes, as the engine counts it: what it shares with other images too.
+    pub bytes: u64,
+    /// When it was built, since the epoch; zero: it does not say.
+    pub created: Duration,
+}
+
+/// A network or a volume in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectSummary {
+    /// The engine's ID; a volume's is its name.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created, since the epoch by the engine's clock; `None`: it does not say.
+    pub created: Option<Duration>,
+}
+
+/// What an event happened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// An image.
+    Image,
+    /// A container.
+    Container,
+    /// A volume.
+    Volume,
+    /// Anything else.
+    Other,
+}
+
+/// Something that happened on the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// To what kind of thing.
+    pub kind: EventKind,
+    /// What happened, in Docker's words: `pull`, `tag`, `untag`, `delete` of images, `create`, `start`, `die`, `destroy` of
+    /// containers, `create`, `destroy` of volumes, and others.
+    pub action: String,
+    /// The thing's ID; of a pull the name that was pulled, of a volume its name.
+    pub id: String,
+    /// A container's labels, between other things that the engine says of it.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Which part of a container's log is wanted.
@@ -170,6 +233,8 @@ pub struct Chunk {
     pub bytes: Bytes,
 }
 
+/// What happens on the engine, from now on until the connection ends.
+pub type Events = Pin<Box<dyn Stream<Item = Result<Event, EngineError>>>>;
 /// A stream of output.
 pub type Output = Pin<Box<dyn Stream<Item = Result<Chunk, EngineError>>>>;
 /// The way to a process's stdin; shutting it down is the end of its input.
@@ -235,6 +300,17 @@ pub trait Engine {
     /// Gives an image (by tag, digest or ID) one more name with a tag.
     async fn tag(&self, source: &str, target: &str) -> Result<Tagging, EngineError>;
 
+    /// Returns all images, without those that are only layers of others.
+    async fn images(&self) -> Result<Vec<ImageSummary>, EngineError>;
+
+    /// Takes one name from an image, never by force: its content goes with the last name, but not while a container has
+    /// it. An ID removes an image of at most one name. [`Removal::InUse`]: it stays as it is.
+    async fn remove_image(&self, name: &str) -> Result<Removal, EngineError>;
+
+    /// Removes the oldest of the build cache until `keep` bytes are left; how many bytes went. `None`: the engine has no
+    /// such cache (Podman).
+    async fn prune_build_cache(&self, keep: u64) -> Result<Option<u64>, EngineError>;
+
     /// Asks the registry, through the engine, which platforms an image has; empty: the engine cannot ask (Podman).
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError>;
 
@@ -248,6 +324,9 @@ pub trait Engine {
     /// Returns the IDs of networks with a label.
     async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError>;
 
+    /// Returns all networks of jobs: those with the label [`LABEL_JOB`](crate::job::names::LABEL_JOB), whatever its value.
+    async fn networks(&self) -> Result<Vec<ObjectSummary>, EngineError>;
+
     /// Creates a volume, or finds the one of that name.
     async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), EngineError>;
 
@@ -256,6 +335,9 @@ pub trait Engine {
 
     /// Returns the names of volumes with a label.
     async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError>;
+
+    /// Returns all volumes that hearth made: those with the label [`LABEL_ROLE`](crate::job::names::LABEL_ROLE), whatever its value.
+    async fn volumes(&self) -> Result<Vec<ObjectSummary>, EngineError>;
 
     /// Creates a container.
     async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError>;
@@ -281,6 +363,12 @@ pub trait Engine {
         label: &str,
         value: &str,
     ) -> Result<Vec<ContainerSummary>, EngineError>;
+
+    /// Returns all containers, stopped ones too, whoever made them.
+    async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError>;
+
+    /// Listens to what happens to images, containers and volumes (two calls: a second one tells that the engine is there).
+    async fn events(&self) -> Result<Events, EngineError>;
 
     /// Returns a container's log.
     async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError>;

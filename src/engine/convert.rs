@@ -150,6 +150,7 @@ pub(super) fn image(inspect: ImageInspect) -> ImageFacts {
     let check = config.healthcheck.and_then(|h| h.test).unwrap_or_default();
     ImageFacts {
         id: inspect.id.unwrap_or_default(),
+        tags: inspect.repo_tags.unwrap_or_default(),
         repo_digests: inspect.repo_digests.unwrap_or_default(),
         os: inspect.os.unwrap_or_default(),
         architecture: inspect.architecture.unwrap_or_default(),

@@ -1,23 +1,16 @@
 //! The Docker API over bollard.
 
-use std::collections::HashMap;
-use std::error::Error as _;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use base64::Engine as _;
-use bollard::BollardRequest;
-use bollard::container::LogOutput;
-use bollard::errors::Error;
 use bollard::models::ExecConfig;
 use bollard::query_parameters as query;
-use futures_util::{Stream, StreamExt};
-use http::HeaderValue;
+use futures_util::StreamExt;
 
 use super::api::{
-    Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, LogsRequest, Output, PullRequest, RegistryLogin, Removal, Tagging,
+    Attached, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, Events,
+    ExecRunning, ExecState, ImageSummary, LogsRequest, ObjectSummary, Output, PullRequest, Removal, Tagging,
 };
+use super::client::{Api, Docker, MINIMUM_API, NEWEST_API};
 use super::convert;
 use super::error::EngineError;
 use super::info::{self, EngineInfo};
@@ -25,14 +18,8 @@ use super::moment::Moment;
 use super::podman;
 use super::progress::PullEvent;
 use crate::image::{HistoryEntry, ImageFacts, Platform};
+use crate::job::names::{LABEL_JOB, LABEL_ROLE};
 use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
-
-/// The oldest API version that serves: Docker 20.10 and Podman 4 end there.
-pub const MINIMUM_API: Api = Api(1, 41);
-/// The newest API version whose changes hearth knows.
-const NEWEST_API: Api = Api(1, 47);
-/// The file in the attempt's directory that tells later stages the API version. A hint: they ask where it is missing.
-pub const API_HINT_FILE: &str = "hearth-api";
 
 /// What engines without a default pool of IPv6 addresses (before Docker 27) say to a network without a subnet.
 const NO_IPV6_POOL: &str = "IPv6 address pool";
@@ -40,203 +27,6 @@ const NO_IPV6_POOL: &str = "IPv6 address pool";
 const STUMBLES: usize = 5;
 /// The option by which Docker marks the bridge that it makes itself.
 const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
-
-/// A version of the Docker API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Api(u32, u32);
-
-impl Api {
-    fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.trim().split_once('.')?;
-        Some(Self(major.parse().ok()?, minor.parse().ok()?))
-    }
-}
-
-impl std::fmt::Display for Api {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
-
-/// Chooses the endpoint: the settings', else DOCKER_HOST, else the usual socket.
-pub fn endpoint(setting: Option<&str>, docker_host: Option<&str>) -> String {
-    setting
-        .filter(|host| !host.is_empty())
-        .or(docker_host.filter(|host| !host.is_empty()))
-        .unwrap_or("unix:///var/run/docker.sock")
-        .to_owned()
-}
-
-/// An engine behind a socket.
-pub struct Docker {
-    endpoint: String,
-    timeout: Duration,
-    client: bollard::Docker,
-    api: Arc<OnceLock<Api>>,
-}
-
-impl Docker {
-    /// Makes a client for an endpoint; nothing is sent yet. `hint` is an API version that an earlier stage settled on.
-    pub fn new(endpoint: &str, timeout: Duration, hint: Option<&str>) -> Result<Self, EngineError> {
-        let version = bollard::ClientVersion { major_version: 1, minor_version: 41 };
-        let seconds = timeout.as_secs().max(1);
-        let client = match endpoint.split_once("://") {
-            Some(("unix", path)) => bollard::Docker::connect_with_unix(path, seconds, &version),
-            Some(("tcp" | "http", _)) => bollard::Docker::connect_with_http(endpoint, seconds, &version),
-            _ => Err(Error::UnsupportedURISchemeError { uri: endpoint.to_owned() }),
-        }
-        .map_err(|error| unreachable_endpoint(endpoint, &error))?;
-        let api = Arc::new(OnceLock::new());
-        if let Some(hint) = hint.and_then(Api::parse).filter(|api| (MINIMUM_API..=NEWEST_API).contains(api)) {
-            let _ = api.set(hint);
-        }
-        let settled = Arc::clone(&api);
-        let client = client.with_request_modifier(move |request| versioned(request, settled.get()));
-        Ok(Self { endpoint: endpoint.to_owned(), timeout, client, api })
-    }
-
-    async fn client(&self) -> Result<&bollard::Docker, EngineError> {
-        if self.api.get().is_none() {
-            self.version().await?;
-        }
-        Ok(&self.client)
-    }
-
-    /// Returns a client whose requests carry a registry login.
-    async fn with_login(&self, login: Option<&RegistryLogin>) -> Result<bollard::Docker, EngineError> {
-        let client = self.client().await?.clone();
-        let Some(header) = login.and_then(auth_header) else { return Ok(client) };
-        let settled = Arc::clone(&self.api);
-        Ok(client.with_request_modifier(move |request| {
-            let mut request = versioned(request, settled.get());
-            request.headers_mut().insert("X-Registry-Auth", header.clone());
-            request
-        }))
-    }
-
-    /// Asks again for what bollard could not read, since Podman says of a container that it is `stopped`.
-    async fn with_stopped<T: serde::de::DeserializeOwned>(
-        &self,
-        call: &str,
-        path: String,
-    ) -> Result<T, EngineError> {
-        let settled = Arc::clone(&self.api);
-        let client = self.client().await?.clone().with_request_modifier(move |mut request| {
-            if let Ok(path) = path.parse() {
-                *request.uri_mut() = moved(request.uri(), path);
-            }
-            versioned(request, settled.get())
-        });
-        // The only call of bollard's that gives an answer as it came.
-        let text = client.ping().await.map_err(|e| self.failed(call, e))?;
-        podman::read_stopped(&text).ok_or_else(|| EngineError::Refused {
-            call: call.to_owned(),
-            status: 200,
-            message: "its answer cannot be read".to_owned(),
-        })
-    }
-
-    fn failed(&self, call: &str, error: Error) -> EngineError {
-        failure(&self.endpoint, self.timeout, call, error)
-    }
-
-    fn output(
-        &self,
-        stream: impl Stream<Item = Result<LogOutput, Error>> + 'static,
-        call: &'static str,
-    ) -> Output {
-        let (endpoint, timeout) = (self.endpoint.clone(), self.timeout);
-        Box::pin(stream.map(move |item| match item {
-            Ok(LogOutput::StdErr { message }) => Ok(Chunk { stderr: true, bytes: message }),
-            Ok(
-                LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message },
-            ) => Ok(Chunk { stderr: false, bytes: message }),
-            Err(error) => Err(failure(&endpoint, timeout, call, error)),
-        }))
-    }
-}
-
-fn failure(endpoint: &str, timeout: Duration, call: &str, error: Error) -> EngineError {
-    let call = call.to_owned();
-    podman::error(match error {
-        Error::DockerResponseServerError { status_code: 404, message } => EngineError::NotFound { message },
-        Error::DockerResponseServerError { status_code: 409, message } => EngineError::Conflict { message },
-        Error::DockerResponseServerError { status_code: status, message } => {
-            EngineError::Refused { call, status, message }
-        }
-        Error::DockerStreamError { error } => EngineError::Refused { call, status: 0, message: error },
-        Error::RequestTimeoutError => EngineError::Timeout { call, seconds: timeout.as_secs() },
-        Error::SocketNotFoundError(_) => unreachable_endpoint(endpoint, &error),
-        Error::HyperLegacyError { ref err } if err.is_connect() => unreachable_endpoint(endpoint, &error),
-        other => EngineError::Lost { call, reason: innermost(&other) },
-    })
-}
-
-/// bollard leaves the version out of its paths; the engine shall hold to the one that was settled.
-fn versioned(mut request: BollardRequest, api: Option<&Api>) -> BollardRequest {
-    let Some(api) = api else { return request };
-    let mut parts = request.uri().clone().into_parts();
-    if let Some(path) = parts.path_and_query.take() {
-        parts.path_and_query = format!("/v{api}{path}").parse().ok().or(Some(path));
-    }
-    if let Ok(uri) = http::Uri::from_parts(parts) {
-        tracing::debug!(method = %request.method(), path = %uri.path(), "engine call");
-        *request.uri_mut() = uri;
-    }
-    request
-}
-
-/// Returns an address with another path.
-fn moved(uri: &http::Uri, path: http::uri::PathAndQuery) -> http::Uri {
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path);
-    http::Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
-}
-
-fn innermost(error: &Error) -> String {
-    let mut source = error.source();
-    let mut text = error.to_string();
-    while let Some(inner) = source {
-        text = inner.to_string();
-        source = inner.source();
-    }
-    text
-}
-
-fn unreachable_endpoint(endpoint: &str, error: &Error) -> EngineError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = source {
-        if inner
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied)
-        {
-            return EngineError::Forbidden { endpoint: endpoint.to_owned() };
-        }
-        source = inner.source();
-    }
-    let reason = match error {
-        Error::SocketNotFoundError(_) => "there is no such socket".to_owned(),
-        other => innermost(other),
-    };
-    EngineError::Unreachable { endpoint: endpoint.to_owned(), reason }
-}
-
-/// The engine wants URL-safe base64 in this header; bollard writes the other alphabet.
-fn auth_header(login: &RegistryLogin) -> Option<HeaderValue> {
-    let json = if login.identity_token.expose().is_empty() {
-        serde_json::json!({
-            "username": login.username,
-            "password": login.password.expose(),
-            "serveraddress": login.server,
-        })
-    } else {
-        serde_json::json!({ "identitytoken": login.identity_token.expose(), "serveraddress": login.server })
-    };
-    let text = base64::engine::general_purpose::URL_SAFE.encode(json.to_string());
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
 
 fn removal(result: Result<(), EngineError>) -> Result<Removal, EngineError> {
     match result {
@@ -246,10 +36,6 @@ fn removal(result: Result<(), EngineError>) -> Result<Removal, EngineError> {
         Err(EngineError::Refused { status: 403, .. }) => Ok(Removal::InUse),
         Err(error) => Err(error),
     }
-}
-
-fn label_filter(label: &str, value: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([("label".to_owned(), vec![format!("{label}={value}")])])
 }
 
 impl Engine for Docker {
@@ -354,6 +140,30 @@ impl Engine for Docker {
         }
     }
 
+    async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
+        self.list_images().await
+    }
+
+    async fn remove_image(&self, name: &str) -> Result<Removal, EngineError> {
+        let options = query::RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
+        let result = self.client().await?.remove_image(name, Some(options), None).await;
+        removal(result.map(|_| ()).map_err(|e| self.failed("remove image", e)))
+    }
+
+    async fn prune_build_cache(&self, keep: u64) -> Result<Option<u64>, EngineError> {
+        // bollard knows the word of newer versions of the API only, which older engines pass over.
+        let client = self.with_path(format!("/build/prune?all=true&keep-storage={keep}")).await?;
+        let pruned = client.prune_build(None::<query::PruneBuildOptions>).await;
+        match pruned.map_err(|e| self.failed("prune build cache", e)) {
+            Ok(pruned) => {
+                let freed = pruned.space_reclaimed.unwrap_or_default();
+                Ok(Some(u64::try_from(freed).unwrap_or_default()))
+            }
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
         let client = self.with_login(request.login.as_ref()).await?;
         let found = client.inspect_registry_image(&request.reference, None).await;
@@ -408,11 +218,12 @@ impl Engine for Docker {
     }
 
     async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
-        let options =
-            query::ListNetworksOptionsBuilder::default().filters(&label_filter(label, value)).build();
-        let found = self.client().await?.list_networks(Some(options)).await;
-        let found = found.map_err(|e| self.failed("list networks", e))?;
-        Ok(found.into_iter().filter_map(|n| n.id).collect())
+        let found = self.list_networks(&format!("{label}={value}")).await?;
+        Ok(found.into_iter().map(|network| network.id).collect())
+    }
+
+    async fn networks(&self) -> Result<Vec<ObjectSummary>, EngineError> {
+        self.list_networks(LABEL_JOB).await
     }
 
     async fn create_volume(&self, spec: &VolumeSpec) -> Result<(), EngineError> {
@@ -429,11 +240,12 @@ impl Engine for Docker {
     }
 
     async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
-        let options =
-            query::ListVolumesOptionsBuilder::default().filters(&label_filter(label, value)).build();
-        let found = self.client().await?.list_volumes(Some(options)).await;
-        let found = found.map_err(|e| self.failed("list volumes", e))?;
-        Ok(found.volumes.unwrap_or_default().into_iter().map(|v| v.name).collect())
+        let found = self.list_volumes(&format!("{label}={value}")).await?;
+        Ok(found.into_iter().map(|volume| volume.name).collect())
+    }
+
+    async fn volumes(&self) -> Result<Vec<ObjectSummary>, EngineError> {
+        self.list_volumes(LABEL_ROLE).await
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError> {
@@ -505,29 +317,15 @@ impl Engine for Docker {
         label: &str,
         value: &str,
     ) -> Result<Vec<ContainerSummary>, EngineError> {
-        let options = query::ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&label_filter(label, value))
-            .build();
-        let found = match self.client().await?.list_containers(Some(options)).await {
-            Err(error) if podman::said_stopped(&error) => {
-                self.with_stopped("list containers", podman::list_path(label, value)).await?
-            }
-            found => found.map_err(|e| self.failed("list containers", e))?,
-        };
-        Ok(found
-            .into_iter()
-            .map(|c| ContainerSummary {
-                id: c.id.unwrap_or_default(),
-                name: c
-                    .names
-                    .unwrap_or_default()
-                    .first()
-                    .map(|n| n.trim_start_matches('/').to_owned())
-                    .unwrap_or_default(),
-                labels: convert::labels(c.labels),
-            })
-            .collect())
+        self.list_containers(Some(&format!("{label}={value}"))).await
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.list_containers(None).await
+    }
+
+    async fn events(&self) -> Result<Events, EngineError> {
+        self.listen().await
     }
 
     async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError> {

@@ -4,22 +4,25 @@
 //! engine refuses because of what the *job* asked for is told apart from what is wrong with the host in [`refusal`].
 
 mod api;
+mod client;
 mod convert;
 mod docker;
 mod error;
 #[cfg(feature = "fake-engine")]
 pub mod fake;
 mod info;
+mod listing;
 mod moment;
 mod podman;
 mod progress;
 pub mod refusal;
 
 pub use api::{
-    Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, ExecRunning,
-    ExecState, Health, Input, LogsRequest, Output, PullRequest, RegistryLogin, Removal, Tagging,
+    Attached, Chunk, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, Event,
+    EventKind, Events, ExecRunning, ExecState, Health, ImageSummary, Input, LogsRequest, ObjectSummary,
+    Output, PullRequest, RegistryLogin, Removal, Tagging,
 };
-pub use docker::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
+pub use client::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;
 pub use info::{EngineInfo, InsecureRegistries, StoreKind};
 pub use moment::Moment;

@@ -16,6 +16,7 @@
 use bollard::errors::Error;
 use serde::de::DeserializeOwned;
 
+use super::api::EventKind;
 use super::error::EngineError;
 
 /// Turns words into the kind of error that Docker has for them.
@@ -58,11 +59,23 @@ pub(super) fn read_stopped<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(&text.replace("\"State\":\"stopped\"", "\"State\":\"exited\"")).ok()
 }
 
-/// Returns the path and query that list all containers with a label.
-pub(super) fn list_path(label: &str, value: &str) -> String {
-    let filters = serde_json::json!({ "label": [format!("{label}={value}")] }).to_string();
+/// Returns the path and query that list all containers, or those with a label.
+pub(super) fn list_path(label: Option<&str>) -> String {
+    let Some(label) = label else { return "/containers/json?all=true".to_owned() };
+    let filters = serde_json::json!({ "label": [label] }).to_string();
     let filters: String = filters.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("/containers/json?all=true&filters={filters}")
+}
+
+/// Returns the word that Docker has for what an event says.
+pub(super) fn action(kind: EventKind, action: String) -> String {
+    let word = match (kind, action.as_str()) {
+        (EventKind::Image, "remove") => "delete",
+        (EventKind::Container | EventKind::Volume, "remove") => "destroy",
+        (EventKind::Container, "died") => "die",
+        _ => return action,
+    };
+    word.to_owned()
 }
 
 #[cfg(test)]
@@ -113,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_label_is_asked_for_in_a_query() {
-        let path = list_path("a", "b");
+        let path = list_path(Some("a=b"));
         assert_eq!(
             path,
             "/containers/json?all=true&filters=%7B%22%6C%61%62%65%6C%22%3A%5B%22%61%3D%62%22%5D%7D"

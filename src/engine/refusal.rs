@@ -1,6 +1,8 @@
-//! Refusals of create and start that are the *job's* fault, told by the engine's words.
+//! Refusals of create and start that are the *job's* fault, and a full disk, told by the engine's words.
 //!
 //! Engines answer 400 or 500 with runc's or crun's text; there are no codes to go by.
+
+use super::error::EngineError;
 
 /// What of the job's wishes the engine could not fulfil.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +60,44 @@ impl Refusal {
     }
 }
 
+/// Tells whether the engine's disk is full: of blocks, of inodes or by a quota.
+pub fn is_no_space(error: &EngineError) -> bool {
+    let words = error.words().to_ascii_lowercase();
+    ["no space left", "not enough space", "disk quota exceeded", "enospc"]
+        .iter()
+        .any(|part| words.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::{EngineError, Refusal, is_no_space};
+
+    #[test]
+    fn a_full_disk_is_told_from_other_troubles() {
+        let refused =
+            |status, words: &str| EngineError::Refused { call: "x".into(), status, message: words.into() };
+        for full in [
+            refused(
+                0,
+                "failed to register layer: Error processing tar file(exit status 1): write /big: no space left on device",
+            ),
+            refused(
+                0,
+                "failed to extract layer sha256:1: write /var/lib/containerd/big: no space left on device: unknown",
+            ),
+            refused(500, "mkdir /var/lib/docker/overlay2/1: disk quota exceeded"),
+            refused(0, "writing blob: storing blob to file \"/var/tmp/1\": No space left on device"),
+        ] {
+            assert!(is_no_space(&full), "{full}");
+        }
+        for other in [
+            refused(500, "conflict: unable to delete 1 (must be forced)"),
+            refused(0, "read tcp: connection reset by peer"),
+            EngineError::Timeout { call: "pull".into(), seconds: 120 },
+        ] {
+            assert!(!is_no_space(&other), "{other}");
+        }
+    }
 
     #[test]
     fn the_engines_words_are_told_apart() {

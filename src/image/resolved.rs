@@ -7,6 +7,8 @@ use super::{ImageRef, Platform};
 pub struct ImageFacts {
     /// The engine's own ID for it.
     pub id: String,
+    /// Its names with a tag, as the engine writes them.
+    pub tags: Vec<String>,
     /// `repository@sha256:…` for each registry it came from; empty for images built or loaded here.
     pub repo_digests: Vec<String>,
     /// Operating system.

@@ -76,6 +76,7 @@ pub(super) struct Container {
     pub(super) id: String,
     pub(super) spec: ContainerSpec,
     pub(super) image: FakeImage,
+    pub(super) created: i128,
     pub(super) status: Status,
     pub(super) exit_code: i64,
     pub(super) ended: Option<Moment>,
@@ -100,13 +101,14 @@ pub(super) struct Container {
 
 impl Container {
     /// Makes a container that was never started.
-    pub(super) fn new(id: String, spec: ContainerSpec, image: FakeImage) -> Self {
+    pub(super) fn new(id: String, spec: ContainerSpec, image: FakeImage, created: i128) -> Self {
         let volumes = spec.mounts.iter().filter(|m| !m.source.starts_with('/'));
         let volumes = volumes.map(|m| (m.target.clone(), m.source.clone())).collect();
         let mut container = Self {
             id,
             spec,
             image,
+            created,
             status: Status::Fresh,
             exit_code: 0,
             ended: None,

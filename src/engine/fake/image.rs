@@ -21,6 +21,7 @@ pub(super) struct BadStart {
 pub struct FakeImage {
     pub(super) facts: ImageFacts,
     pub(super) layers: Vec<(String, u64)>,
+    pub(super) created: Duration,
     /// The platforms of the index that it is behind; empty: it stands alone.
     pub(super) index: Vec<Platform>,
     index_digest: Option<String>,
@@ -77,6 +78,7 @@ impl FakeImage {
                 ..ImageFacts::default()
             },
             layers: vec![(format!("layer-{seed}"), 1 << 20)],
+            created: Duration::from_secs(1_690_000_000),
             index: Vec::new(),
             index_digest: None,
             volumes: Vec::new(),
@@ -115,6 +117,12 @@ impl FakeImage {
     pub fn layers(mut self, layers: &[(&str, u64)]) -> Self {
         self.layers = layers.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect();
         self.unpack()
+    }
+
+    /// Says when it was built, in seconds after the epoch.
+    pub fn created(mut self, seconds: u64) -> Self {
+        self.created = Duration::from_secs(seconds);
+        self
     }
 
     /// Gives it a USER.

@@ -86,6 +86,16 @@ impl Fake {
         self.change(|state| state.pulls.frozen = frozen);
     }
 
+    /// Fills the build cache; `None`: the engine has none.
+    pub fn set_build_cache(&self, bytes: Option<u64>) {
+        self.look(|state| state.build_cache = bytes);
+    }
+
+    /// Returns the bytes of the build cache.
+    pub fn build_cache(&self) -> Option<u64> {
+        self.look(|state| state.build_cache)
+    }
+
     /// Keeps images as another kind of store does, from now on.
     pub fn set_store(&self, kind: StoreKind) {
         self.look(|state| state.info.store = kind);
@@ -198,6 +208,7 @@ impl Fake {
     pub fn stop_engine(&self) {
         self.0.up.send_replace(false);
         self.change(|state| {
+            state.listeners.clear();
             for container in &mut state.containers {
                 container.attached.clear();
                 container.processes.values().filter_map(|p| p.sink.upgrade()).for_each(|sink| sink.cut());

@@ -11,7 +11,7 @@ use super::program::Place;
 use super::scripts::{Main, is_shell, no_program};
 use super::sink::{Sink, stream};
 use super::state::{Exec, State};
-use crate::engine::{Attached, EngineError, ExecRunning, LogsRequest, Output, Removal};
+use crate::engine::{Attached, EngineError, EventKind, ExecRunning, LogsRequest, Output, Removal};
 use crate::plan::spec::ExecSpec;
 
 fn no_such_container(name: &str) -> EngineError {
@@ -63,6 +63,7 @@ impl Fake {
         container.starts += 1;
         let stdin = container.stdin.clone();
         let sink = Sink::of_container(self, &id, std::mem::take(&mut container.attached));
+        state.tell(EventKind::Container, "start", &id, &spec.labels);
         let life = Life::begin(self, state, &id, Kind::Main, stdin, sink);
         tokio::spawn(async move {
             let end = life.until_killed(life.main(&main)).await;
@@ -72,6 +73,8 @@ impl Fake {
                     && container.processes.contains_key(&life.pid)
                 {
                     container.end(end.code(), end == End::OutOfMemory, now);
+                    let labels = container.spec.labels.clone();
+                    state.tell(EventKind::Container, "die", &life.container, &labels);
                 }
             });
         });

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::image::FakeImage;
+use super::state::State;
 use super::{Fake, lifecycle};
 use crate::engine::{
     Attached, ContainerState, ContainerSummary, Creation, Engine, EngineError, EngineInfo, EngineVersion,
-    ExecRunning, ExecState, LogsRequest, Moment, Output, PullEvent, PullRequest, Removal, Tagging,
+    Events, ExecRunning, ExecState, ImageSummary, LogsRequest, Moment, ObjectSummary, Output, PullEvent,
+    PullRequest, Removal, Tagging,
 };
 use crate::image::{HistoryEntry, ImageFacts, Platform};
+use crate::job::names::{LABEL_JOB, LABEL_ROLE};
 use crate::plan::spec::{ContainerSpec, ExecSpec, Labels, NetworkSpec, VolumeSpec};
 
 fn has(labels: &Labels, label: &str, value: &str) -> bool {
@@ -72,9 +75,11 @@ impl Engine for Fake {
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
         let name = reference.to_owned();
-        self.answer(Call::InspectImage, reference, move |fake| {
-            Ok(fake.look(|state| state.image(&name).map(|image| image.facts.clone())))
-        })
+        self.answer(
+            Call::InspectImage,
+            reference,
+            move |fake| Ok(fake.look(|state| state.image_facts(&name))),
+        )
         .await
     }
 
@@ -85,6 +90,27 @@ impl Engine for Fake {
     ) -> Result<(), EngineError> {
         self.answer(Call::Pull, &request.reference, |_| Ok(())).await?;
         self.fetch(request, on_event).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
+        self.answer(Call::ListImages, "", |fake| Ok(fake.look(|state| state.list_images()))).await
+    }
+
+    async fn remove_image(&self, name: &str) -> Result<Removal, EngineError> {
+        let own = name.to_owned();
+        self.answer(Call::RemoveImage, name, move |fake| fake.change(|state| state.remove_image(&own))).await
+    }
+
+    async fn prune_build_cache(&self, keep: u64) -> Result<Option<u64>, EngineError> {
+        self.answer(Call::PruneBuildCache, "", move |fake| {
+            Ok(fake.change(|state| {
+                let cache = state.build_cache.as_mut()?;
+                let freed = cache.saturating_sub(keep);
+                *cache -= freed;
+                Some(freed)
+            }))
+        })
+        .await
     }
 
     async fn platforms(&self, request: &PullRequest) -> Result<Vec<Platform>, EngineError> {
@@ -108,7 +134,14 @@ impl Engine for Fake {
 
     async fn networks_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
         self.list(Call::ListNetworks, (label, value), |state, label, value| {
-            state.networks.iter().filter(|n| has(&n.labels, label, value)).map(|n| n.id.clone()).collect()
+            state.list_networks(|labels| has(labels, label, value)).into_iter().map(|n| n.id).collect()
+        })
+        .await
+    }
+
+    async fn networks(&self) -> Result<Vec<ObjectSummary>, EngineError> {
+        self.answer(Call::ListNetworks, LABEL_JOB, |fake| {
+            Ok(fake.look(|state| state.list_networks(|labels| labels.contains_key(LABEL_JOB))))
         })
         .await
     }
@@ -129,12 +162,14 @@ impl Engine for Fake {
 
     async fn volumes_labelled(&self, label: &str, value: &str) -> Result<Vec<String>, EngineError> {
         self.list(Call::ListVolumes, (label, value), |state, label, value| {
-            state
-                .volumes
-                .iter()
-                .filter(|(_, v)| has(&v.labels, label, value))
-                .map(|(name, _)| name.clone())
-                .collect()
+            state.list_volumes(|labels| has(labels, label, value)).into_iter().map(|v| v.name).collect()
+        })
+        .await
+    }
+
+    async fn volumes(&self) -> Result<Vec<ObjectSummary>, EngineError> {
+        self.answer(Call::ListVolumes, LABEL_ROLE, |fake| {
+            Ok(fake.look(|state| state.list_volumes(|labels| labels.contains_key(LABEL_ROLE))))
         })
         .await
     }
@@ -189,15 +224,19 @@ impl Engine for Fake {
         value: &str,
     ) -> Result<Vec<ContainerSummary>, EngineError> {
         self.list(Call::ListContainers, (label, value), |state, label, value| {
-            let found = state.containers.iter().filter(|c| has(&c.spec.labels, label, value));
-            let summary = |c: &super::container::Container| ContainerSummary {
-                id: c.id.clone(),
-                name: c.spec.name.clone(),
-                labels: c.spec.labels.clone(),
-            };
-            found.map(summary).collect()
+            state.list_containers(|labels| has(labels, label, value))
         })
         .await
+    }
+
+    async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.answer(Call::ListContainers, "", |fake| Ok(fake.look(|state| state.list_containers(|_| true))))
+            .await
+    }
+
+    async fn events(&self) -> Result<Events, EngineError> {
+        let listening = self.answer(Call::Events, "", |fake| Ok(fake.look(State::listen))).await?;
+        Ok(Box::pin(listening))
     }
 
     async fn logs(&self, name: &str, request: &LogsRequest) -> Result<Output, EngineError> {

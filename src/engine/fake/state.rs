@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
@@ -13,12 +14,13 @@ use super::image::FakeImage;
 use super::program::Run;
 use super::pulling::Pulls;
 use super::registry::Registries;
+use super::removing::{self, Loss};
 use super::store::{self, HostImage};
 use crate::engine::{
-    Created, Creation, EngineError, EngineInfo, EngineVersion, InsecureRegistries, Moment, Removal,
-    StoreKind, Tagging,
+    Created, Creation, EngineError, EngineInfo, EngineVersion, Event, EventKind, InsecureRegistries, Moment,
+    Removal, StoreKind, Tagging,
 };
-use crate::image::Platform;
+use crate::image::{ImageFacts, Platform};
 use crate::plan::spec::{ContainerSpec, Labels, NetworkSpec, NetworkUse, VolumeSpec};
 
 /// When a fake engine begins, in seconds after the epoch.
@@ -35,12 +37,14 @@ pub(super) struct Network {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) labels: Labels,
+    pub(super) created: i128,
 }
 
 /// A volume.
 #[derive(Default)]
 pub(super) struct Volume {
     pub(super) labels: Labels,
+    pub(super) created: i128,
     /// Files in it, by their paths below its top.
     pub(super) files: BTreeSet<String>,
 }
@@ -73,6 +77,10 @@ pub(super) struct State {
     pub(super) exec_lags: Duration,
     pub(super) exec_lingers: Option<Duration>,
     pub(super) began: Moment,
+    /// Bytes of the build cache; `None`: the engine has none.
+    pub(super) build_cache: Option<u64>,
+    /// Those who hear of events.
+    pub(super) listeners: Vec<mpsc::UnboundedSender<Event>>,
     born: Instant,
     made: u64,
 }
@@ -109,6 +117,8 @@ impl State {
             exec_lags: Duration::ZERO,
             exec_lingers: Some(LINGER),
             began: Moment(BIRTH * 1_000_000_000),
+            build_cache: Some(0),
+            listeners: Vec::new(),
             born: Instant::now(),
             made: 0,
         }
@@ -134,9 +144,33 @@ impl State {
         self.images.iter().find(|host| host.is(reference)).map(|host| &host.image)
     }
 
+    pub(super) fn image_facts(&self, reference: &str) -> Option<ImageFacts> {
+        self.images.iter().find(|host| host.is(reference)).map(|host| host.facts(self.info.store))
+    }
+
     /// Gives an image a name.
     pub(super) fn tag(&mut self, source: &str, target: &str) -> Tagging {
-        store::tag(&mut self.images, source, target, self.info.store)
+        let tagging = store::tag(&mut self.images, source, target, self.info.store);
+        if let Some(id) = self.image(target).map(|image| image.facts.id.clone()) {
+            self.tell(EventKind::Image, "tag", &id, &Labels::new());
+        }
+        tagging
+    }
+
+    /// Takes a name from an image.
+    pub(super) fn remove_image(&mut self, name: &str) -> Result<Removal, EngineError> {
+        let used: Vec<String> = self.containers.iter().map(|c| c.image.facts.id.clone()).collect();
+        let in_use = |id: &str| used.iter().any(|used| used == id);
+        let loss = removing::remove(&mut self.images, name, self.info.store, in_use)?;
+        match &loss {
+            Loss::Untagged(id) => self.tell(EventKind::Image, "untag", id, &Labels::new()),
+            Loss::Deleted(id) => {
+                self.tell(EventKind::Image, "untag", id, &Labels::new());
+                self.tell(EventKind::Image, "delete", id, &Labels::new());
+            }
+            Loss::Kept | Loss::Missing => {}
+        }
+        Ok(loss.removal())
     }
 
     pub(super) fn has_layer(&self, layer: &str) -> bool {
@@ -146,7 +180,9 @@ impl State {
     /// Keeps an image that was pulled.
     pub(super) fn arrived(&mut self, reference: &str, image: FakeImage) -> Result<(), EngineError> {
         let native = Platform::new(&self.version.os, &self.version.arch, "");
-        store::settle(&mut self.images, reference, image, self.info.store, &native)
+        store::settle(&mut self.images, reference, image, self.info.store, &native)?;
+        self.tell(EventKind::Image, "pull", reference, &Labels::new());
+        Ok(())
     }
 
     pub(super) fn container(&self, name: &str) -> Option<&Container> {
@@ -162,7 +198,8 @@ impl State {
             return Creation::NameTaken;
         }
         let id = self.next_id();
-        self.networks.push(Network { id: id.clone(), name: spec.name.clone(), labels: spec.labels.clone() });
+        let (name, labels, created) = (spec.name.clone(), spec.labels.clone(), self.now());
+        self.networks.push(Network { id: id.clone(), name, labels, created });
         Creation::Made(Created { id, warnings: Vec::new() })
     }
 
@@ -181,15 +218,22 @@ impl State {
     }
 
     pub(super) fn create_volume(&mut self, spec: &VolumeSpec) {
-        let fresh = || Volume { labels: spec.labels.clone(), ..Volume::default() };
-        self.volumes.entry(spec.name.clone()).or_insert_with(fresh);
+        if !self.volumes.contains_key(&spec.name) {
+            let volume = Volume { labels: spec.labels.clone(), created: self.now(), ..Volume::default() };
+            self.volumes.insert(spec.name.clone(), volume);
+            self.tell(EventKind::Volume, "create", &spec.name, &Labels::new());
+        }
     }
 
     pub(super) fn remove_volume(&mut self, name: &str) -> Removal {
         if self.containers.iter().any(|c| c.volumes.iter().any(|(_, volume)| volume == name)) {
             return Removal::InUse;
         }
-        if self.volumes.remove(name).is_some() { Removal::Removed } else { Removal::Gone }
+        if self.volumes.remove(name).is_none() {
+            return Removal::Gone;
+        }
+        self.tell(EventKind::Volume, "destroy", name, &Labels::new());
+        Removal::Removed
     }
 
     pub(super) fn create_container(&mut self, spec: &ContainerSpec) -> Creation {
@@ -198,7 +242,8 @@ impl State {
             return Creation::NameTaken;
         }
         let id = self.next_id();
-        let mut container = Container::new(id.clone(), spec.clone(), image);
+        let now = self.now();
+        let mut container = Container::new(id.clone(), spec.clone(), image, now);
         for path in &container.image.volumes {
             if !container.spec.mounts.iter().any(|m| m.target == *path) {
                 let name = self.next_id();
@@ -207,9 +252,12 @@ impl State {
             }
         }
         for (_, volume) in &container.volumes {
-            self.volumes.entry(volume.clone()).or_default();
+            self.volumes
+                .entry(volume.clone())
+                .or_insert_with(|| Volume { created: now, ..Volume::default() });
         }
         self.containers.push(container);
+        self.tell(EventKind::Container, "create", &id, &spec.labels);
         Creation::Made(Created { id, warnings: self.warnings.clone() })
     }
 
@@ -220,6 +268,7 @@ impl State {
         container.stdin.abandon();
         self.volumes.retain(|name, _| !container.anonymous.contains(name));
         self.execs.retain(|_, exec| exec.container != id);
+        self.tell(EventKind::Container, "destroy", id, &container.spec.labels);
     }
 
     /// Connects a container that starts: the name of its network, and its address there.

@@ -12,7 +12,7 @@
 
 use super::image::FakeImage;
 use crate::engine::{EngineError, StoreKind, Tagging};
-use crate::image::{ImageRef, Platform};
+use crate::image::{ImageFacts, ImageRef, Platform};
 
 /// An image on the host: its names, of which tags may move to other images.
 #[derive(Clone)]
@@ -40,6 +40,45 @@ impl HostImage {
                     .is_ok_and(|known| known.digest() == Some(digest) && same_repository(&known, &asked))
             }),
             None => self.names.contains(&asked.normalized()),
+        }
+    }
+
+    /// Returns its tags, as the engine writes them.
+    pub(super) fn tags(&self, kind: StoreKind) -> Vec<String> {
+        let familiar = |name: &String| {
+            let short = name.strip_prefix("docker.io/").filter(|_| kind != StoreKind::Podman);
+            short.map(|name| name.strip_prefix("library/").unwrap_or(name)).unwrap_or(name).to_owned()
+        };
+        self.names.iter().map(familiar).collect()
+    }
+
+    /// Returns what it is told of it.
+    pub(super) fn facts(&self, kind: StoreKind) -> ImageFacts {
+        ImageFacts { tags: self.tags(kind), ..self.image.facts.clone() }
+    }
+
+    /// Returns the names that hold it.
+    pub(super) fn references(&self, kind: StoreKind) -> Vec<ImageRef> {
+        let digests = match kind {
+            StoreKind::DockerClassic => &self.image.facts.repo_digests,
+            StoreKind::Containerd | StoreKind::Podman => &self.by_digest,
+        };
+        self.names.iter().chain(digests).filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Takes all names away but these.
+    pub(super) fn keep_only(&mut self, left: &[ImageRef], kind: StoreKind) {
+        let stays = |name: &String| {
+            name.parse::<ImageRef>()
+                .is_ok_and(|name| left.iter().any(|l| l.normalized() == name.normalized()))
+        };
+        self.names.retain(stays);
+        match kind {
+            StoreKind::DockerClassic => self.image.facts.repo_digests.retain(stays),
+            StoreKind::Containerd | StoreKind::Podman => {
+                self.by_digest.retain(stays);
+                self.list_for_all_names(kind);
+            }
         }
     }
 
