@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::daemon;
+use crate::daemon::journal::{Journal, Level};
 use crate::fetch::flight::Departure;
 use crate::fetch::operator_dir;
 use crate::host::{self, Host};
@@ -47,6 +49,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Replays this host's jobs, or a trace: what each rule of the cache would have cost at each budget
     Simulate(Box<simulate_args::SimulateArgs>),
+    /// Looks after this host between jobs: removes what dead jobs left, keeps the disk from filling up
+    Daemon(DaemonArgs),
     /// Runs one job through the installed driver, without GitLab
     Try(Box<try_job::TryArgs>),
 }
@@ -59,6 +63,13 @@ struct StageArgs {
     /// Overlays the settings with the table [runner."NAME"]
     #[arg(long, value_name = "NAME")]
     runner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct DaemonArgs {
+    /// The settings file; without it /etc/hearth/config.toml, then the user's configuration directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +121,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
             check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
         Command::Simulate(args) => simulate_command(host, &args),
+        Command::Daemon(args) => runtime.block_on(daemon_command(host, args)),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
     };
     // Calls that were given up may still hang in the background; nothing waits for them.
@@ -244,6 +256,23 @@ fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
     let around = simulate::Around { history: &history, progress: &progress };
     // The lock on stderr is not held: progress comes from other threads.
     simulate::run(args, &around, &mut io::stdout().lock(), &mut io::stderr())
+}
+
+async fn daemon_command(host: &Host, args: DaemonArgs) -> u8 {
+    let levels = host::stderr_is_journal(host.var("JOURNAL_STREAM"));
+    let journal = Journal::new(Box::new(io::stderr()), levels);
+    let world = daemon::OnHost { host, config: args.config };
+    let result = match daemon::signals::wishes() {
+        Ok(wishes) => daemon::run(&world, &journal, wishes).await,
+        Err(failure) => Err(failure),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            journal.say(Level::Error, failure.to_string());
+            1
+        }
+    }
 }
 
 async fn try_command(host: &Host, args: try_job::TryArgs) -> u8 {

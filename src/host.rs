@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -72,6 +73,23 @@ pub fn moment() -> Moment {
     // Without its clock, which boot it is says nothing.
     let boot_id = if boot.is_some() { read("/proc/sys/kernel/random/boot_id") } else { String::new() };
     Moment { wall: now(), boot: boot.unwrap_or_default(), boot_id: boot_id.trim().to_owned() }
+}
+
+/// Returns whether a time server has set the clock since boot, as far as a look at files tells: systemd's own client leaves
+/// one. `None`: nothing is known of it. Systems other than Linux keep the time in the machine.
+pub fn clock_is_set() -> Option<bool> {
+    if !cfg!(target_os = "linux") {
+        return Some(true);
+    }
+    Path::new("/run/systemd/timesync/synchronized").exists().then_some(true)
+}
+
+/// Returns whether stderr is the journal: `JOURNAL_STREAM` names what systemd connected.
+pub fn stderr_is_journal(stream: Option<&OsStr>) -> bool {
+    let named = stream.and_then(OsStr::to_str).and_then(|value| value.split_once(':'));
+    let Some((device, inode)) = named else { return false };
+    let own = io::stderr().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
+    own.is_ok_and(|own| own.dev().to_string() == device && own.ino().to_string() == inode)
 }
 
 /// Returns a running process with the time of its start, so that a later one with its number can be told apart; `None` if

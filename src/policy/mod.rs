@@ -6,6 +6,7 @@
 //! All times are seconds on one clock (the epoch's, or a trace's own); all sizes are bytes. docs/policy.md says what was
 //! measured, and what was tried and dropped.
 
+pub mod clock;
 pub mod cost;
 pub mod evict;
 pub mod forecast;
@@ -29,6 +30,7 @@ mod fortnight;
 #[cfg(test)]
 mod properties;
 
+pub use clock::{ClockState, Doubt};
 pub use cost::{Cost, Size};
 pub use evict::{Ending, Plan, PlanError, Removal, plan};
 pub use reason::Reason;

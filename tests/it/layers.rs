@@ -59,6 +59,7 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
         "crate::fetch",
         "crate::runner",
         "crate::operator",
+        "crate::daemon",
     ];
     for module in ["job", "image", "plan", "policy", "units", "outcome", "secret", "moment"] {
         assert_eq!(offences(module, &banned), Vec::<String>::new());
@@ -67,7 +68,7 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
 
 #[test]
 fn edges_do_not_import_each_other_or_what_joins_them() {
-    let shells = ["crate::stage", "crate::fetch", "crate::runner", "crate::operator"];
+    let shells = ["crate::stage", "crate::fetch", "crate::runner", "crate::operator", "crate::daemon"];
     for (module, others) in [
         ("engine", &["crate::settings::load", "crate::host", "crate::registry", "crate::store"][..]),
         ("registry", &["crate::engine", "crate::settings", "crate::host", "crate::store"]),

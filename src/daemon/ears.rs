@@ -1,0 +1,101 @@
+//! What the daemon hears while it works or waits: wishes of its own process's signals.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::signals::Wish;
+
+/// What was asked for so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// By when the daemon has to have ended; `None`: it goes on.
+    pub end: Option<Instant>,
+    /// Whether the settings are to be read anew.
+    pub reload: bool,
+}
+
+/// The daemon's ears.
+pub struct Ears {
+    wishes: mpsc::Receiver<Wish>,
+    /// What was asked for and not done yet.
+    pub asked: Asked,
+    /// How long work may go on once the daemon is to end.
+    drain: Duration,
+}
+
+impl Ears {
+    /// Listens to wishes; work may go on for `drain` once the wish to end has come.
+    pub fn new(wishes: mpsc::Receiver<Wish>, drain: Duration) -> Self {
+        Self { wishes, asked: Asked::default(), drain }
+    }
+
+    /// Waits for the next that is heard, and notes it.
+    pub async fn hear(&mut self) {
+        match self.wishes.recv().await {
+            Some(Wish::Reload) => self.asked.reload = true,
+            // Nobody is left who could ask.
+            Some(Wish::Stop) | None => {
+                self.asked.end.get_or_insert_with(|| Instant::now() + self.drain);
+                if self.wishes.is_closed() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    /// Does some work and listens meanwhile. `stop` is called once the wish to end has come; `None`: the work was given up,
+    /// since it took too long after that.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>, stop: impl Fn()) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let end = self.asked.end;
+            if end.is_some() {
+                stop();
+            }
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                () = self.hear() => {}
+                () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => return None,
+            }
+        }
+    }
+
+    /// Waits until a time, or until something was heard.
+    pub async fn until(&mut self, time: Instant) {
+        tokio::select! {
+            biased;
+            () = self.hear() => {}
+            () = sleep_until(time) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+    use tokio::time::{Instant, sleep};
+
+    use super::{Ears, Wish};
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_under_way_may_end_but_not_for_ever() {
+        for (takes, ends) in [(5, true), (500, false)] {
+            let (told, wishes) = mpsc::channel(4);
+            let mut ears = Ears::new(wishes, Duration::from_secs(8));
+            told.send(Wish::Reload).await.unwrap();
+            told.send(Wish::Stop).await.unwrap();
+            let (begun, stopped) = (Instant::now(), Cell::new(false));
+            let done = ears.during(sleep(Duration::from_secs(takes)), || stopped.set(true)).await;
+            assert_eq!(done.is_some(), ends);
+            assert!(stopped.get() && ears.asked.reload && ears.asked.end.is_some());
+            assert!(begun.elapsed() <= Duration::from_secs(8));
+        }
+    }
+}

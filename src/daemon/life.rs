@@ -1,0 +1,237 @@
+//! The daemon's life: it connects, does what is due, waits, and ends in good order.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::agenda::{Agenda, Step, Why};
+use super::ears::Ears;
+use super::journal::{Journal, Level};
+use super::lock::Lock;
+use super::notify::Notifier;
+use super::report::{EngineReport, Report, Said};
+use super::round::{Round, Rounded};
+use super::signals::Wish;
+use super::world::World;
+use crate::engine::{Engine, EngineError};
+use crate::outcome::Failure;
+use crate::settings::Settings;
+use crate::store::{Store, StorePlace};
+
+/// How long what is under way may go on once the daemon is to end: it shall be gone within ten seconds.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Nobody waits for a sign of life.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+/// The daemon.
+pub struct Daemon<'a, W: World> {
+    world: &'a W,
+    journal: &'a Journal,
+    notifier: &'a Notifier,
+    settings: Settings,
+    place: StorePlace,
+    agenda: Agenda,
+    report: Report,
+    began: Instant,
+    _lock: Lock,
+}
+
+/// Makes this process the host's daemon, and looks after the host until it is asked to end.
+///
+/// # Errors
+/// The settings are wrong, there is no place for facts, or another daemon looks after the host.
+pub async fn run<W: World>(
+    world: &W,
+    journal: &Journal,
+    wishes: mpsc::Receiver<Wish>,
+) -> Result<(), Failure> {
+    let notifier = Notifier::default();
+    let daemon = Daemon::new(world, journal, &notifier)?;
+    let mut life = pin!(daemon.live(Ears::new(wishes, DRAIN)));
+    let every = notifier.alive_every();
+    loop {
+        tokio::select! {
+            () = &mut life => return Ok(()),
+            () = sleep(every.unwrap_or(NEVER)) => if every.is_some() { notifier.alive() },
+        }
+    }
+}
+
+impl<'a, W: World> Daemon<'a, W> {
+    fn new(world: &'a W, journal: &'a Journal, notifier: &'a Notifier) -> Result<Self, Failure> {
+        let settings = world.settings()?;
+        let place = world.store(&settings).ok_or_else(|| {
+            Failure::system("there is no place for this host's store: neither [store] dir nor HOME is set")
+        })?;
+        let now = world.moment().wall;
+        // It makes its directory with the rights it needs; what is wrong with it is said in rounds.
+        drop(Store::open(&place, now));
+        let lock = Lock::take(&place, world.pid())?;
+        let now = now.as_secs();
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: world.pid(),
+            since: now,
+            engine: EngineReport { since: now, ..EngineReport::default() },
+            ..Report::default()
+        };
+        let agenda = Agenda::new(&settings.daemon);
+        let began = Instant::now();
+        Ok(Self { world, journal, notifier, settings, place, agenda, report, began, _lock: lock })
+    }
+
+    async fn live(mut self, mut ears: Ears) {
+        let (version, facts) = (&self.report.version, self.place.directory.display());
+        let words = format!("hearth {version} looks after this host; its facts are in {facts}");
+        self.journal.say(Level::Info, words);
+        self.notifier.ready("waiting for the engine");
+        let mut engine: Option<W::Engine> = None;
+        let stopping = Cell::new(false);
+        while ears.asked.end.is_none() {
+            match (self.agenda.next(self.now()), &engine) {
+                (Step::Connect, _) | (Step::Round(_), None) => {
+                    let way = connect(self.world, &self.settings);
+                    match ears.during(way, || ()).await {
+                        Some(Ok(way)) => engine = Some(self.connected(way)),
+                        Some(Err(failure)) => self.failed(&failure.message),
+                        None => {}
+                    }
+                }
+                (Step::Round(why), Some(way)) => {
+                    self.agenda.begun();
+                    let round = Round {
+                        world: self.world,
+                        engine: way,
+                        settings: &self.settings,
+                        place: &self.place,
+                        journal: self.journal,
+                        stopping: &stopping,
+                    };
+                    let begun = Instant::now();
+                    match ears.during(round.run(why), || stopping.set(true)).await {
+                        Some(Ok(rounded)) => self.rounded(why, begun.elapsed(), rounded),
+                        Some(Err(error)) => self.lost(&error),
+                        None => {
+                            self.journal.say(Level::Notice, "a round was broken off, since the daemon ends")
+                        }
+                    }
+                }
+                (Step::Watch, _) => self.watch(),
+                (Step::Wait(until), _) => ears.until(self.began + until).await,
+            }
+            if std::mem::take(&mut ears.asked.reload) && ears.asked.end.is_none() {
+                self.reload();
+                engine = None;
+            }
+        }
+        self.end();
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn connected(&mut self, engine: W::Engine) -> W::Engine {
+        let endpoint = engine.endpoint().to_owned();
+        self.journal.well("engine", &format!("the engine at {endpoint} answers again"));
+        self.engine_answers(true);
+        self.report.engine.endpoint = endpoint;
+        self.agenda.connected();
+        engine
+    }
+
+    fn engine_answers(&mut self, answers: bool) {
+        let engine = &mut self.report.engine;
+        if engine.answers != answers {
+            (engine.answers, engine.since) = (answers, self.world.moment().wall.as_secs());
+        }
+    }
+
+    /// The engine was there and does not answer any more.
+    fn lost(&mut self, error: &EngineError) {
+        self.failed(&error.to_string());
+    }
+
+    fn failed(&mut self, words: &str) {
+        let first = self.report.engine.answers || self.report.last_error.is_none();
+        self.journal.trouble("engine", Level::Warning, format!("{words}; it is tried again and again"));
+        self.agenda.failed(self.began.elapsed());
+        self.engine_answers(false);
+        self.report.last_error = Some(Said::new(self.world.moment().wall, words));
+        self.notifier.status("waiting for the engine");
+        if first {
+            self.write_report();
+        }
+    }
+
+    fn rounded(&mut self, why: Why, took: Duration, rounded: Rounded) {
+        self.agenda.done(self.now(), why);
+        let now = self.world.moment().wall;
+        let Rounded { mut report, doubt } = rounded;
+        (report.at, report.why, report.seconds) = (now.as_secs(), why.to_string(), took.as_secs_f64());
+        if let Some(problem) = report.problems.first() {
+            self.report.last_error = Some(Said::new(now, problem));
+        }
+        self.report.total.add(report.done);
+        self.report.clock = doubt;
+        self.report.last_round = Some(report);
+        self.notifier.status("looking after the host");
+        self.write_report();
+    }
+
+    fn watch(&mut self) {
+        self.agenda.watched(self.now(), false);
+    }
+
+    fn reload(&mut self) {
+        self.notifier.reloading();
+        match self.world.settings() {
+            Ok(settings) => {
+                if self.world.store(&settings).as_ref() != Some(&self.place) {
+                    let words = "the store's directory is another one now: the daemon uses the old one until it is restarted";
+                    self.journal.say(Level::Warning, words);
+                }
+                self.settings = settings;
+                self.agenda.reloaded(self.began.elapsed(), &self.settings.daemon);
+                self.agenda.disconnected();
+                self.journal.say(Level::Notice, "the settings were read anew");
+            }
+            Err(failure) => {
+                let words =
+                    format!("the new settings are not right, so the old ones stay in force: {failure}");
+                self.report.last_error = Some(Said::new(self.world.moment().wall, &words));
+                self.journal.say(Level::Error, words);
+                self.write_report();
+            }
+        }
+        self.notifier.ready("looking after the host");
+    }
+
+    fn end(&mut self) {
+        self.notifier.stopping();
+        self.report.next_round = None;
+        self.write_report();
+        self.journal.say(Level::Info, "the daemon ends");
+    }
+
+    fn write_report(&mut self) {
+        let wait = self.agenda.next_tick().saturating_sub(self.now());
+        self.report.next_round = Some((self.world.moment().wall + wait).as_secs());
+        match self.report.write(&self.place) {
+            Ok(()) => self.journal.well("report", "what the daemon does can be written down again"),
+            Err(error) => {
+                let words = format!("what the daemon does cannot be written down for hearth status: {error}");
+                self.journal.trouble("report", Level::Warning, words);
+            }
+        }
+    }
+}
+
+async fn connect<W: World>(world: &W, settings: &Settings) -> Result<W::Engine, Failure> {
+    let engine = world.engine(settings)?;
+    engine.version().await?;
+    Ok(engine)
+}

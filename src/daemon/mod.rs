@@ -1,0 +1,22 @@
+//! `hearth daemon`: looks after the host between jobs. What jobs need, they get without it, only colder.
+//!
+//! A shell: it knows what is due and when ([`agenda`]), and acts in rounds
+//! ([`round`]):
+//! what dead jobs left goes , images above the marks go, the store is tidied. It never polls
+//! the engine: the engine's own events tell it, and between them it looks how full the disk is, which is no call.
+//! One daemon a host: a [`lock`] says so.
+
+pub mod agenda;
+pub mod ears;
+pub mod journal;
+pub mod life;
+pub mod lock;
+
+pub mod notify;
+pub mod report;
+pub mod round;
+pub mod signals;
+pub mod world;
+
+pub use life::run;
+pub use world::{OnHost, World};
