@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod cost;
 pub mod evict;
+pub mod explain;
 pub mod forecast;
 pub mod guard;
 pub mod history;
@@ -21,6 +22,7 @@ pub mod score;
 pub mod shelf;
 pub mod simulate;
 pub mod snapshot;
+pub mod standing;
 pub mod tune;
 
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod evict_tests;
 mod fortnight;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod standing_tests;
 
 pub use clock::{ClockState, Doubt};
 pub use cost::{Cost, Size};

@@ -72,7 +72,7 @@ fn content(number: usize) -> impl Strategy<Value = Content> {
     )
 }
 
-fn snapshots() -> impl Strategy<Value = Snapshot> {
+pub(super) fn snapshots() -> impl Strategy<Value = Snapshot> {
     let tags: Vec<_> = (0..5).map(tag).collect();
     let contents = (1..8_usize).prop_flat_map(|many| (0..many).map(content).collect::<Vec<_>>());
     let disk = (prop::option::of(0..500 * MB), prop::option::of(0..200_u64));
@@ -85,7 +85,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
     })
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let water = || prop::option::of((0..600 * MB, 0..200 * MB));
     (score(), water(), water(), prop::option::of((0..100_u64, 0..50_u64))).prop_map(
         |(score, images, free, inodes)| Rules {
