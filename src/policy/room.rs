@@ -30,15 +30,23 @@ impl Measure {
     }
 }
 
-/// What still has to go.
+/// What making room is usually about on this host. It does not depend on any limit: so plans for two limits begin alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct Usual {
     /// What is counted.
     pub measure: Measure,
-    /// How much may stay in all.
-    pub target: u64,
-    /// How much is above that now.
-    pub missing: u64,
+    /// What the image that was used last holds alone: mostly it came just now, and that is what has to make room for.
+    pub newest: u64,
+    /// What all images take.
+    pub all: u64,
+}
+
+impl Usual {
+    fn of(shelf: &Shelf, measure: Measure) -> Self {
+        let later = |a: &&Item, b: &&Item| a.last_use.total_cmp(&b.last_use).then(a.key.cmp(&b.key));
+        let newest = shelf.items().iter().max_by(later).map_or(0, |item| measure.of(shelf.frees(item)));
+        Self { measure, newest, all: measure.of(shelf.used()) }
+    }
 }
 
 /// How images are ordered at one moment.
@@ -54,7 +62,7 @@ pub trait Order {
     }
 
     /// Returns the rank; the lowest goes first.
-    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, asked: Asked) -> f64;
+    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, usual: Usual) -> f64;
 }
 
 /// An image that goes.
@@ -76,9 +84,9 @@ pub fn make_room(
     target: u64,
 ) -> Vec<Gone> {
     let mut gone = Vec::new();
+    let usual = Usual::of(shelf, measure);
     while measure.of(shelf.used()) > target {
-        let asked = Asked { measure, target, missing: measure.of(shelf.used()) - target };
-        let Some((index, reason)) = next(shelf, history, order, asked) else { break };
+        let Some((index, reason)) = next(shelf, history, order, usual) else { break };
         gone.push(Gone { item: shelf.take(index).0, reason });
     }
     if order.packs() {
@@ -87,7 +95,7 @@ pub fn make_room(
     gone
 }
 
-fn next(shelf: &Shelf, history: &History, order: &mut dyn Order, asked: Asked) -> Option<(usize, Reason)> {
+fn next(shelf: &Shelf, history: &History, order: &mut dyn Order, usual: Usual) -> Option<(usize, Reason)> {
     let tidies = order.tidies();
     let mut best: Option<((u8, f64, f64, usize), usize)> = None;
     for (index, item) in shelf.items().iter().enumerate().filter(|(_, item)| !item.guarded) {
@@ -98,7 +106,7 @@ fn next(shelf: &Shelf, history: &History, order: &mut dyn Order, asked: Asked) -
             (2, item.last_use)
         } else {
             // An empty sum is -0, which sorts before 0: adding 0 makes them one.
-            (1, order.rank(shelf, item, frees, asked) + 0.0)
+            (1, order.rank(shelf, item, frees, usual) + 0.0)
         };
         let key = (class, rank, item.last_use, item.key);
         let lower = best.as_ref().is_none_or(|(least, _)| {

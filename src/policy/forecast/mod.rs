@@ -28,8 +28,8 @@ const COMPANION_JOBS: f64 = 15.0;
 const SCHEDULE_SLACK: f64 = 300.0;
 
 /// How far the plain decayed rate is heard beside the forecast, which is right more often, but too sure that a tag that
-/// has fallen silent will stay so. 0.3 to 0.35 are nearly alike.
-const STEADY_SHARE: f64 = 0.3;
+/// has fallen silent will stay so. 0.3 to 0.4 are nearly alike.
+const STEADY_SHARE: f64 = 0.35;
 
 /// What is expected of a tag or a layer, in seconds of the host's rhythm.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,22 +1,24 @@
-//! The foreseen next use × the seconds to pull what would go ÷ the bytes it frees, as far as they are needed.
+//! The foreseen next use × the seconds to pull what would go ÷ the bytes it frees, as far as they are likely to be needed.
 //!
 //! Three things beyond the decayed rate. The next use is foreseen by [`Forecast`](crate::policy::forecast::Forecast), which
 //! listens to that rate, too. A layer is wanted by every tag that has it, also by those whose image is gone: a base that
-//! ten tags share is kept. And bytes far beyond what is asked for count no more: to free 50 MB, a big image is a bad choice
-//! even if its bytes are cheap.
+//! ten tags share is kept. And bytes far beyond what is usually asked for count less: to free 50 MB, a big image is a bad
+//! choice even if its bytes are cheap.
 
 use std::f64::consts::LN_2;
 
 use super::super::cost::Size;
 use super::super::forecast::Outlook;
 use super::super::history::History;
-use super::super::room::Asked;
+use super::super::room::Usual;
 use super::super::shelf::{Item, Shelf};
 
-/// Freed bytes count up to so many times the bytes that are missing. 2 to 4 are nearly alike; 1 leaves a shelf of crumbs.
-const OVERSHOOT: f64 = 2.5;
-/// And up to so much of the whole budget on top: the next pull will want room, too.
-const SLACK: f64 = 0.01;
+/// Freed bytes count in full up to so much of what the image used last holds alone.
+const FULL: f64 = 0.4;
+/// And up to so much of all images on top, so that some do where that image holds nothing alone.
+const SLACK: f64 = 0.001;
+/// Beyond that they count by this power of how many times as much it is.
+const BEYOND: f64 = 0.65;
 
 /// What is expected of each tag and each layer at one moment.
 pub struct Foreseen {
@@ -43,7 +45,7 @@ impl Foreseen {
     }
 
     /// Returns the expected seconds saved a second for each byte that counts.
-    pub fn rank(&self, shelf: &Shelf, item: &Item, frees: Size, asked: Asked) -> f64 {
+    pub fn rank(&self, shelf: &Shelf, item: &Item, frees: Size, usual: Usual) -> f64 {
         let claimed = item.claimed * LN_2 / self.half_life;
         let mut image = Outlook::NOTHING;
         image.add(claimed);
@@ -54,7 +56,8 @@ impl Foreseen {
             outlook.add(claimed);
             worth += item.cost.layer_seconds(shelf.layer(layer)) * outlook.nearness();
         }
-        let counts = (OVERSHOOT * asked.missing as f64 + SLACK * asked.target as f64).max(1.0);
-        worth / (asked.measure.of(frees) as f64).clamp(1.0, counts)
+        let full = (FULL * usual.newest as f64 + SLACK * usual.all as f64).max(1.0);
+        let frees = (usual.measure.of(frees) as f64).max(1.0);
+        worth / if frees > full { full * (frees / full).powf(BEYOND) } else { frees }
     }
 }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use super::cost::Size;
 use super::history::History;
-use super::room::{Asked, Order};
+use super::room::{Order, Usual};
 use super::shelf::{Item, Shelf};
 use foreseen::Foreseen;
 
@@ -137,10 +137,10 @@ impl Order for Ranking<'_> {
         self.score == Score::Foreseen
     }
 
-    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, asked: Asked) -> f64 {
+    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, usual: Usual) -> f64 {
         match (self.score, &self.foreseen) {
             (Score::DecayedRate { .. }, _) => decayed_rate::rank(self.history, item, frees, self.now),
-            (Score::Foreseen, Some(foreseen)) => foreseen.rank(shelf, item, frees, asked),
+            (Score::Foreseen, Some(foreseen)) => foreseen.rank(shelf, item, frees, usual),
             (Score::LfuDa | Score::Gdsf | Score::LayerGdsf, _) => item.priority,
             (Score::Lru | Score::Foreseen, _) => lru::rank(item),
         }

@@ -1,7 +1,7 @@
 //! The rule of one who knows the trace to its end: what is needed last goes first. It says how much there is to win.
 
 use super::super::cost::Size;
-use super::super::room::{Asked, Order};
+use super::super::room::{Order, Usual};
 use super::super::shelf::{Item, Shelf};
 use super::trace::Trace;
 
@@ -40,7 +40,7 @@ pub struct Clairvoyant<'a> {
 }
 
 impl Order for Clairvoyant<'_> {
-    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, _: Asked) -> f64 {
+    fn rank(&mut self, shelf: &Shelf, item: &Item, frees: Size, _: Usual) -> f64 {
         let mut worth: f64 =
             item.tags.iter().map(|&tag| Future::nearness(&self.future.tags[tag], self.job)).sum();
         worth *= item.cost.overhead_seconds;
