@@ -9,7 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::moment::{Moment, Process};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, getpgrp, getppid};
+
+use crate::job::ancestry::{self, Ancestor};
+use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
 
 /// The state a process starts with.
@@ -95,10 +100,82 @@ pub fn stderr_is_journal(stream: Option<&OsStr>) -> bool {
 /// Returns a running process with the time of its start, so that a later one with its number can be told apart; `None` if
 /// there is none, or the system does not say.
 pub fn process(pid: u32) -> Option<Process> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name comes before, in parentheses; it may hold spaces and parentheses.
-    let started = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    Some(Process { pid, started })
+    Some(Process { pid, started: Stat::read(pid)?.started, space: space() })
+}
+
+/// Returns the process of the runner that started this stage; see [`ancestry::runner`].
+pub fn runner() -> Process {
+    let number = |pid: Pid| u32::try_from(pid.as_raw()).unwrap_or_default();
+    let space = space();
+    let runner = ancestry::runner(number(getpgrp()), number(getppid()), |pid| {
+        let stat = Stat::read(pid)?;
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let word = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let names = vec![stat.name, String::from_utf8_lossy(word).into_owned()];
+        let process = Process { pid, started: stat.started, space };
+        Some(Ancestor { process, parent: stat.parent, group: stat.group, names })
+    });
+    Process { space, ..runner }
+}
+
+/// Returns whether a process of this boot still runs. One whose start is not known may have been a wrapper that ends
+/// before its job: that it is gone says nothing.
+pub fn liveness(process: Process) -> Liveness {
+    let Process { pid, started, space: of } = process;
+    let here = space();
+    let number = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    let Some(number) = number.filter(|_| of == 0 || here == 0 || of == here) else {
+        return Liveness::Unknown;
+    };
+    if started == 0 {
+        return match kill(Pid::from_raw(number), None) {
+            Err(Errno::ESRCH) => Liveness::Unknown,
+            _ => Liveness::Runs,
+        };
+    }
+    match Stat::read(pid) {
+        Some(stat) if stat.started == started && !stat.ended => Liveness::Runs,
+        Some(_) => Liveness::Gone,
+        // It may be hidden from this user.
+        None => match kill(Pid::from_raw(number), None) {
+            Err(Errno::ESRCH) => Liveness::Gone,
+            _ => Liveness::Unknown,
+        },
+    }
+}
+
+/// Returns the PID namespace of this process; 0 where there is none, or the system does not say.
+fn space() -> u64 {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let number = link.to_str().and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok());
+    number.unwrap_or_default()
+}
+
+/// What the system says of a process.
+struct Stat {
+    name: String,
+    /// Whether it only waits for its parent to hear of its end.
+    ended: bool,
+    parent: u32,
+    group: u32,
+    started: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let stat = String::from_utf8_lossy(&stat);
+        // The program's name comes before, in parentheses; it may hold spaces and parentheses.
+        let (before, after) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        Some(Self {
+            name: before.split_once('(')?.1.to_owned(),
+            ended: matches!(fields.first(), Some(&("Z" | "X" | "x"))),
+            parent: fields.get(1)?.parse().ok()?,
+            group: fields.get(2)?.parse().unwrap_or_default(),
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
 }
 
 /// Reads a file of at most `limit` bytes. The message names the file by `what` and its path.
@@ -116,7 +193,8 @@ pub fn read_bounded(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Fail
 
 #[cfg(test)]
 mod tests {
-    use super::{moment, process, read_bounded};
+    use super::{liveness, moment, process, read_bounded, runner};
+    use crate::moment::{Liveness, Process};
 
     #[test]
     fn a_process_is_known_by_its_start() {
@@ -131,6 +209,40 @@ mod tests {
         child.wait().unwrap();
         assert!(started >= this.started);
         assert_eq!(process(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_process_is_gone_when_it_has_ended_or_another_one_has_its_number() {
+        if !std::path::Path::new("/proc/uptime").exists() {
+            return eprintln!("SKIPPED: there is no /proc here");
+        }
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let running = process(child.id()).unwrap();
+        let unseen = Process { started: 0, ..running };
+        assert_eq!((liveness(running), liveness(unseen)), (Liveness::Runs, Liveness::Runs));
+        assert_eq!(liveness(Process { started: running.started + 1, ..running }), Liveness::Gone);
+        // Another container's numbers say nothing here.
+        assert_eq!(liveness(Process { space: running.space + 1, ..running }), Liveness::Unknown);
+        child.kill().unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while liveness(running) != Liveness::Gone {
+            assert!(std::time::Instant::now() < end, "a process that waits for its parent counts as running");
+        }
+        child.wait().unwrap();
+        assert_eq!((liveness(running), liveness(unseen)), (Liveness::Gone, Liveness::Unknown));
+        for pid in [0, u32::MAX] {
+            assert_eq!(liveness(Process { pid, started: 1, space: 0 }), Liveness::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_runner_is_found_above_the_tests() {
+        if !std::path::Path::new("/proc/uptime").exists() {
+            return eprintln!("SKIPPED: there is no /proc here");
+        }
+        let runner = runner();
+        assert_ne!(runner.pid, std::process::id());
+        assert_ne!(liveness(runner), Liveness::Gone);
     }
 
     #[test]

@@ -34,6 +34,19 @@ pub struct Process {
     pub pid: u32,
     /// When it started, in the system's own unit (on Linux clock ticks after boot); 0 where that is not known.
     pub started: u64,
+    /// In which container's numbering that is (on Linux the number of a PID namespace); 0 where that is not known.
+    pub space: u64,
+}
+
+/// What can be said of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// It runs.
+    Runs,
+    /// It has ended.
+    Gone,
+    /// It cannot be seen from here.
+    Unknown,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all, try_join, try_join_all, try_join3};
 use hearth::engine::{Creation, Docker, Engine, ExecRunning};
 use hearth::image::{Platform, ResolvedImage};
-use hearth::job::{JobSpec, Names, StageEnv};
+use hearth::job::{JobSpec, Names, Owner, StageEnv};
 use hearth::outcome::Failure;
 use hearth::plan::spec::{ContainerSpec, ExecSpec};
 use hearth::plan::{Context, Ground, ImageWish, JobImages, JobPlan, Wishes, script};
@@ -105,7 +105,7 @@ impl Floor<'_> {
         let env = StageEnv::read(call_environment(self.job, around));
         let spec = JobSpec::read(response_json(self.job).as_bytes(), &env)?;
         let names = Names::of(&spec);
-        let ground = Ground::decide(&spec, &names, &self.world.settings)?;
+        let ground = Ground::decide(&spec, &names, &self.world.settings, None)?;
         Ok((spec, names, ground))
     }
 
@@ -125,7 +125,8 @@ impl Floor<'_> {
         .await?;
         let images = JobImages { helper: images.0, build: images.1, services: Vec::new() };
         let network = made(network)?;
-        let context = Context { job, names, settings, ground, network: &network, engine: &version.name };
+        let (engine, owner) = (version.name.as_str(), &Owner::default());
+        let context = Context { job, names, settings, ground, network: &network, engine, owner };
         let plan = JobPlan::decide(&context, &wishes, &images);
         try_join(self.start(&plan.helper), self.start(&plan.build)).await?;
         Ok(plan)

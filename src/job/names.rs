@@ -8,6 +8,8 @@ use super::spec::{GitStrategy, JobSpec};
 pub const LABEL_JOB: &str = "hearth.job";
 /// The label that says what an object is for.
 pub const LABEL_ROLE: &str = "hearth.role";
+/// The label of volumes that outlive the job.
+pub const LABEL_KEPT: &str = "hearth.kept";
 
 /// A volume's name and whether it outlives the job.
 #[derive(Debug, Clone, PartialEq, Eq)]

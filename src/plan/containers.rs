@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::job::{Ground, labels};
 use super::spec::{ContainerSpec, LogSpec, NetworkUse};
 use crate::image::{Patterns, ResolvedImage};
-use crate::job::{JobSpec, Names};
+use crate::job::{JobSpec, Names, Owner};
 use crate::settings::{DeviceSetting, JobSettings, Settings};
 
 /// The build container's label that says whether it has an ENTRYPOINT: `real` or `none`.
@@ -26,11 +26,13 @@ pub struct Context<'a> {
     pub network: &'a str,
     /// What the engine calls itself.
     pub engine: &'a str,
+    /// Who vouches for the job.
+    pub owner: &'a Owner,
 }
 
 /// Makes a container with everything that build, helper and services share; build and helper keep it as it is.
 pub fn base(context: &Context<'_>, name: &str, role: &str, image: &ResolvedImage) -> ContainerSpec {
-    let Context { job, names, settings, ground, network, engine } = *context;
+    let Context { job, names, settings, ground, network, engine, owner } = *context;
     let rules = &settings.job;
     ContainerSpec {
         name: name.to_owned(),
@@ -67,7 +69,7 @@ pub fn base(context: &Context<'_>, name: &str, role: &str, image: &ResolvedImage
         device_cgroup_rules: rules.device_cgroup_rules.clone(),
         group_add: Vec::new(),
         log: log(rules, engine),
-        labels: labels(job, names, rules, role),
+        labels: labels(job, names, rules, Some(owner), role),
     }
 }
 

@@ -5,8 +5,9 @@ use super::script::{self, StageOptions};
 use super::spec::{ContainerSpec, Labels, MountSpec, NetworkSpec, NetworkUse, VolumeSpec};
 use super::wish::{ServiceWish, Wishes};
 use crate::image::ResolvedImage;
-use crate::job::names::{LABEL_JOB, LABEL_ROLE, VolumeName};
-use crate::job::{Feature, JobSpec, Names};
+use crate::job::names::{LABEL_JOB, LABEL_KEPT, LABEL_ROLE, VolumeName};
+use crate::job::owner::LABEL_OWNER;
+use crate::job::{Feature, JobSpec, Names, Owner};
 use crate::outcome::Failure;
 use crate::settings::{JobSettings, Settings, VolumeSetting};
 
@@ -63,8 +64,14 @@ pub struct JobPlan {
     pub services: Vec<ServicePlan>,
 }
 
-/// Labels of an object of a job.
-pub fn labels(job: &JobSpec, names: &Names, settings: &JobSettings, role: &str) -> Labels {
+/// Labels of an object of a job. Who only needs names leaves the owner out.
+pub fn labels(
+    job: &JobSpec,
+    names: &Names,
+    settings: &JobSettings,
+    owner: Option<&Owner>,
+    role: &str,
+) -> Labels {
     let mut labels: Labels =
         settings.container_labels.iter().map(|(k, v)| (k.clone(), job.expand(v))).collect();
     labels.extend(job.facts.iter().map(|(k, v)| (format!("com.gitlab.gitlab-runner.{k}"), v.clone())));
@@ -72,33 +79,44 @@ pub fn labels(job: &JobSpec, names: &Names, settings: &JobSettings, role: &str) 
     labels.insert("com.gitlab.gitlab-runner.type".to_owned(), role.to_owned());
     labels.insert(LABEL_JOB.to_owned(), names.key().to_owned());
     labels.insert(LABEL_ROLE.to_owned(), role.to_owned());
+    labels.extend(owner.map(owner_label));
     labels
 }
 
-fn volume(job: &JobSpec, names: &Names, name: VolumeName, role: &str) -> VolumeSpec {
+fn owner_label(owner: &Owner) -> (String, String) {
+    (LABEL_OWNER.to_owned(), owner.to_string())
+}
+
+fn volume(job: &JobSpec, names: &Names, owner: Option<&Owner>, name: VolumeName, role: &str) -> VolumeSpec {
     let mut labels = Labels::from([
         (LABEL_ROLE.to_owned(), role.to_owned()),
         ("com.gitlab.gitlab-runner.managed".to_owned(), "true".to_owned()),
         ("com.gitlab.gitlab-runner.project.id".to_owned(), job.project_id.to_string()),
     ]);
     if name.kept {
-        labels.insert("hearth.kept".to_owned(), "true".to_owned());
+        labels.insert(LABEL_KEPT.to_owned(), "true".to_owned());
     } else {
         labels.insert(LABEL_JOB.to_owned(), names.key().to_owned());
+        labels.extend(owner.map(owner_label));
     }
     VolumeSpec { name: name.name, kept: name.kept, labels }
 }
 
 impl Ground {
-    /// Decides network and volumes.
-    pub fn decide(job: &JobSpec, names: &Names, settings: &Settings) -> Result<Self, Failure> {
+    /// Decides network and volumes. The owner is for their labels only.
+    pub fn decide(
+        job: &JobSpec,
+        names: &Names,
+        settings: &Settings,
+        owner: Option<&Owner>,
+    ) -> Result<Self, Failure> {
         let rules = &settings.job;
         let mut notes = Vec::new();
         let network = rules.network_mode.is_empty().then(|| NetworkSpec {
             name: names.network(),
             ipv6: rules.enable_ipv6.then(|| names.ipv6_subnet()),
             mtu: rules.network_mtu,
-            labels: labels(job, names, rules, "network"),
+            labels: labels(job, names, rules, owner, "network"),
         });
         let mut ground = Self {
             network,
@@ -112,7 +130,7 @@ impl Ground {
         let host_paths = rules.volumes_allowed_projects.allows((!project.is_empty()).then_some(project), id);
         for setting in &rules.volumes {
             match setting {
-                VolumeSetting::Project { path } => ground.add_project_volume(job, names, rules, path),
+                VolumeSetting::Project { path } => ground.add_project_volume(job, names, rules, owner, path),
                 VolumeSetting::Named { name: source, path, options }
                 | VolumeSetting::Bind { source, path, options } => {
                     if host_paths {
@@ -130,10 +148,10 @@ impl Ground {
         let builds_dir = &settings.driver.builds_dir;
         if !ground.covers(builds_dir) {
             let name = names.builds_volume();
-            ground.mount(volume(job, names, name, "builds"), builds_dir);
+            ground.mount(volume(job, names, owner, name, "builds"), builds_dir);
         }
         if !ground.covers(&settings.driver.cache_dir) {
-            ground.add_project_volume(job, names, rules, &settings.driver.cache_dir);
+            ground.add_project_volume(job, names, rules, owner, &settings.driver.cache_dir);
         }
         ground.notes = notes;
         Ok(ground)
@@ -150,9 +168,16 @@ impl Ground {
         mounts.all(|m| self.volumes.iter().any(|v| v.name == m.source && !v.kept))
     }
 
-    fn add_project_volume(&mut self, job: &JobSpec, names: &Names, rules: &JobSettings, path: &str) {
+    fn add_project_volume(
+        &mut self,
+        job: &JobSpec,
+        names: &Names,
+        rules: &JobSettings,
+        owner: Option<&Owner>,
+        path: &str,
+    ) {
         let name = names.project_volume(path, rules.disable_cache);
-        self.mount(volume(job, names, name, "cache"), path);
+        self.mount(volume(job, names, owner, name, "cache"), path);
     }
 
     fn mount(&mut self, volume: VolumeSpec, path: &str) {

@@ -2,7 +2,10 @@ use std::ffi::OsString;
 
 use super::{Ground, JobImages, JobPlan, Readiness, effective_entrypoint};
 use crate::image::{ImageFacts, Patterns, Platform, ProjectPatterns, ResolvedImage};
-use crate::job::{JobSpec, Names, StageEnv};
+use crate::job::names::{LABEL_JOB, LABEL_KEPT};
+use crate::job::owner::LABEL_OWNER;
+use crate::job::{JobSpec, Names, Owner, StageEnv};
+use crate::moment::{Moment, Process};
 use crate::plan::spec::NetworkUse;
 use crate::plan::{Context, Wishes};
 use crate::settings::{Settings, VolumeSetting};
@@ -25,6 +28,10 @@ fn job(body: &str) -> JobSpec {
     .unwrap()
 }
 
+fn owner() -> Owner {
+    Owner::new(Process { pid: 50, started: 500, space: 1 }, Moment::default(), None)
+}
+
 fn image(facts: ImageFacts) -> ResolvedImage {
     ResolvedImage { name: "img".into(), pinned: "img@sha256:1".into(), platform: String::new(), facts }
 }
@@ -33,7 +40,7 @@ fn plan_with(body: &str, settings: &Settings, build: ImageFacts, service: ImageF
     let job = job(body);
     let names = Names::of(&job);
     let wishes = Wishes::decide(&job, &settings.job, &Platform::new("linux", "arm64", "")).unwrap();
-    let ground = Ground::decide(&job, &names, settings).unwrap();
+    let ground = Ground::decide(&job, &names, settings, Some(&owner())).unwrap();
     let images = JobImages {
         helper: image(ImageFacts::default()),
         build: image(build),
@@ -46,6 +53,7 @@ fn plan_with(body: &str, settings: &Settings, build: ImageFacts, service: ImageF
         ground: &ground,
         network: "net-id",
         engine: "Docker 20.10",
+        owner: &owner(),
     };
     let plan = JobPlan::decide(&context, &wishes, &images);
     (ground, plan)
@@ -170,4 +178,27 @@ fn network_modes_are_taken_as_they_are_and_none_has_no_services() {
         assert_eq!(plan.build.network, network);
         assert!(ground.network.is_none());
     }
+}
+
+#[test]
+fn everything_that_is_not_kept_says_who_vouches_for_it() {
+    let settings = crate::settings::defaults().unwrap();
+    let (ground, plan) = plan(SERVICE, &settings);
+    let value = owner().to_string();
+    let network = ground.network.as_ref().unwrap();
+    let containers = [&plan.helper, &plan.build, &plan.services[0].container];
+    for labels in containers.into_iter().map(|spec| &spec.labels).chain([&network.labels]) {
+        assert_eq!(labels.get(LABEL_OWNER), Some(&value));
+    }
+    assert!(ground.volumes.iter().all(|volume| volume.kept));
+    for volume in &ground.volumes {
+        assert_eq!((volume.labels.get(LABEL_OWNER), volume.labels.get(LABEL_JOB)), (None, None));
+        assert!(volume.labels.contains_key(LABEL_KEPT));
+    }
+    let mut temporary = settings.clone();
+    temporary.job.disable_cache = true;
+    let (ground, _) = self::plan(PLAIN, &temporary);
+    let volume = ground.volumes.iter().find(|volume| !volume.kept).unwrap();
+    assert_eq!(volume.labels.get(LABEL_OWNER), Some(&value));
+    assert!(!volume.labels.contains_key(LABEL_KEPT));
 }

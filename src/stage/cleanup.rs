@@ -172,7 +172,7 @@ async fn sweep_ground<E: Engine>(
 }
 
 fn temporary_volumes(begun: &Begun) -> Vec<String> {
-    match crate::plan::Ground::decide(&begun.job, &begun.names, &begun.settings) {
+    match crate::plan::Ground::decide(&begun.job, &begun.names, &begun.settings, None) {
         Ok(ground) => ground.volumes.into_iter().filter(|v| !v.kept).map(|v| v.name).collect(),
         Err(_) => Vec::new(),
     }

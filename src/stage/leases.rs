@@ -1,37 +1,28 @@
 //! The leases of a job: what it is about to use shall not be removed meanwhile.
 
-use std::time::Duration;
-
 use super::begin::Begun;
 use crate::fetch::Settled;
 use crate::host;
-use crate::moment::{Moment, Process};
+use crate::job::Owner;
 use crate::plan::{ImageWish, Wishes};
 use crate::store::{Lease, LeaseKind, Store};
-
-/// How long a job without a time limit may take.
-const USUAL_TIMEOUT: Duration = Duration::from_secs(3600);
-/// How much longer than its time limit a job's leases last: cleanup comes after it.
-const MARGIN: Duration = Duration::from_secs(600);
 
 /// What all leases of a job have in common.
 pub struct Leases {
     job: String,
-    taken: Moment,
-    owner: Process,
-    lasts: Duration,
+    owner: Owner,
 }
 
 impl Leases {
     /// Makes the leases of a job. The process that vouches for it is the runner, which outlives each stage.
     pub fn of(begun: &Begun) -> Self {
-        let timeout = begun.job.timeout.unwrap_or(USUAL_TIMEOUT);
-        Self {
-            job: job_of(begun),
-            taken: host::moment(),
-            owner: host::process(std::os::unix::process::parent_id()).unwrap_or_default(),
-            lasts: timeout.saturating_add(MARGIN),
-        }
+        let owner = Owner::new(host::runner(), host::moment(), begun.job.timeout);
+        Self { job: job_of(begun), owner }
+    }
+
+    /// Returns who vouches for the job.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Takes them on what the job asks for, before anything is looked at.
@@ -48,9 +39,15 @@ impl Leases {
     }
 
     fn take(&self, store: &Store, kind: LeaseKind, names: impl Iterator<Item = String>) {
-        let Self { job, taken, owner, lasts } = self;
-        let lease =
-            |name| Lease { job: job.clone(), kind, name, taken: taken.clone(), owner: *owner, lasts: *lasts };
+        let Self { job, owner } = self;
+        let lease = |name| Lease {
+            job: job.clone(),
+            kind,
+            name,
+            taken: owner.made.clone(),
+            owner: owner.process,
+            lasts: owner.lasts,
+        };
         store.lease(&names.map(lease).collect::<Vec<_>>());
     }
 }

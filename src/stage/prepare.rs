@@ -43,14 +43,14 @@ pub async fn run<E: Engine, R: Registries>(
     log.line(greeting(&version, settings.runner.as_deref()));
     let native = Platform::new(&version.os, &version.arch, "");
     let wishes = Wishes::decide(job, &settings.job, &native)?;
-    let ground = Ground::decide(job, names, settings)?;
+    let leases = Leases::of(begun);
+    let ground = Ground::decide(job, names, settings, Some(leases.owner()))?;
     for note in wishes.notes.iter().chain(&ground.notes) {
         log.note(note);
     }
 
     let Around { operator_dir, registries, store, departure } = around;
     let logins = Logins::read(job, operator_dir.as_deref(), log);
-    let leases = Leases::of(begun);
     leases.on_references(&store, &wishes);
     let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
     let fetcher = Fetcher { engine, desk: &desk, job, settings, native: &native, logins: &logins, log };
@@ -66,7 +66,9 @@ pub async fn run<E: Engine, R: Registries>(
     leases.on_contents(&desk.store, &found.settled);
     let images = &found.images;
 
-    let context = Context { job, names, settings, ground: &ground, network: &network, engine: &version.name };
+    let (owner, engine_name) = (leases.owner(), &version.name);
+    let context =
+        Context { job, names, settings, ground: &ground, network: &network, engine: engine_name, owner };
     let make = Make { engine, fetcher: &fetcher, wishes: &wishes, log };
     for service in &wishes.services {
         log.line(format!("Starting service {} ...", service.image.reference.familiar()));

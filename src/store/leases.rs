@@ -74,7 +74,7 @@ fn row_of(row: &Row<'_>) -> Result<Lease> {
 /// Reads a process from two columns.
 pub(super) fn process_at(row: &Row<'_>, column: usize) -> Result<Process> {
     let pid = u32::try_from(row.get::<_, i64>(column)?).unwrap_or_default();
-    Ok(Process { pid, started: uint(row.get(column + 1)?) })
+    Ok(Process { pid, started: uint(row.get(column + 1)?), space: 0 })
 }
 
 pub(super) fn delete(db: &Connection, lease: &Lease) -> Result<()> {
