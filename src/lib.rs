@@ -2,13 +2,14 @@
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
 //! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`],
-//! [`store`], [`registry`], [`host`]); shells join them ([`fetch`], [`stage`], [`runner`], [`operator`],
+//! [`store`], [`registry`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`], [`operator`],
 //! [`daemon`]). ARCHITECTURE.md
 //! tells the whole.
 
 pub mod cli;
 pub mod daemon;
 pub mod engine;
+pub mod evict;
 pub mod fetch;
 pub mod host;
 pub mod image;

@@ -14,6 +14,7 @@ use super::pulls::{self, Pull};
 use super::times::{self, JobTime};
 use super::uses::{self, Use};
 use super::values::ms;
+use super::volumes::{self, VolumeUse};
 
 /// Facts to be written together.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +39,8 @@ pub struct Batch {
     pub engines: Vec<EngineFacts>,
     /// Where jobs' time went.
     pub times: Vec<JobTime>,
+    /// Kept volumes that jobs mounted.
+    pub volumes: Vec<VolumeUse>,
 }
 
 impl Batch {
@@ -64,5 +67,6 @@ fn write(db: &Connection, place: &StorePlace, batch: &Batch, now: i64) -> Result
     batch.proofs.iter().try_for_each(|proof| proofs::write(db, proof, place.resolution, now))?;
     batch.back_offs.iter().try_for_each(|back_off| backoffs::write(db, back_off, now))?;
     batch.engines.iter().try_for_each(|engine| engines::write(db, engine, now))?;
+    batch.volumes.iter().try_for_each(|used| volumes::write(db, used, place.resolution, now))?;
     batch.times.iter().try_for_each(|times| times::write(db, times))
 }

@@ -158,7 +158,7 @@ pub(super) fn write(db: &Connection, fact: &ContentFact, now: i64) -> Result<()>
 }
 
 /// What was measured replaces an estimate, never the other way round.
-fn write_layer(db: &Connection, layer: &Layer) -> Result<i64> {
+pub(super) fn write_layer(db: &Connection, layer: &Layer) -> Result<i64> {
     let (unpacked, compressed) = (layer.unpacked.map(int), layer.compressed.map(int));
     db.execute(
         "INSERT INTO layer (chain, unpacked, compressed, estimated) VALUES (?1, ?2, ?3, ?4)
@@ -228,16 +228,18 @@ fn with_layers(db: &Connection, found: (i64, Option<Content>)) -> Result<Option<
          FROM content_layer JOIN layer ON layer.id = content_layer.layer
          WHERE content_layer.content = ?1 ORDER BY content_layer.position",
     )?;
-    let layers = layers.query_map([id], |row| {
-        Ok(Layer {
-            chain: row.get(0)?,
-            unpacked: row.get::<_, Option<i64>>(1)?.map(uint),
-            compressed: row.get::<_, Option<i64>>(2)?.map(uint),
-            estimated: row.get(3)?,
-        })
-    })?;
-    content.layers = layers.collect::<Result<_>>()?;
+    content.layers = layers.query_map([id], layer_at)?.collect::<Result<_>>()?;
     Ok(Some(content))
+}
+
+/// Reads a layer from the first four columns.
+pub(super) fn layer_at(row: &Row<'_>) -> Result<Layer> {
+    Ok(Layer {
+        chain: row.get(0)?,
+        unpacked: row.get::<_, Option<i64>>(1)?.map(uint),
+        compressed: row.get::<_, Option<i64>>(2)?.map(uint),
+        estimated: row.get(3)?,
+    })
 }
 
 impl Store {

@@ -46,6 +46,22 @@ impl Lock {
     }
 }
 
+/// A lock of another purpose in the store's directory, held until it is dropped, also by kill -9.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
+}
+
+impl Held {
+    /// Takes a lock by name if nobody has it: a file of that name is locked, and stays. `None`: somebody has it.
+    ///
+    /// # Errors
+    /// A directory that is not there, or may not be written.
+    pub fn take(place: &StorePlace, name: &str) -> io::Result<Option<Self>> {
+        Ok(attempt(&place.directory.join(name), place)?.map(|file| Self { _file: file }))
+    }
+}
+
 fn attempt(path: &Path, place: &StorePlace) -> io::Result<Option<File>> {
     let mode = place.sharing.file_mode();
     let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {

@@ -22,6 +22,7 @@
 //! age in a run whose clock went back, or went further ahead than runs are apart.
 
 mod access;
+mod announced;
 mod backoffs;
 mod batch;
 mod contents;
@@ -31,6 +32,7 @@ mod key;
 mod leases;
 mod lock;
 mod make;
+mod notes;
 mod open;
 mod pins;
 mod place;
@@ -38,6 +40,7 @@ mod proofs;
 mod pulls;
 mod removals;
 mod repositories;
+mod sightings;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -46,6 +49,7 @@ mod times;
 mod trouble;
 mod uses;
 mod values;
+mod volumes;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,6 +57,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use access::RepositoryFacts;
+pub use announced::Announced;
 pub use backoffs::BackOff;
 pub use batch::Batch;
 pub use contents::{Content, ContentFact, ContentKey, Layer, Link, Origin};
@@ -60,16 +65,19 @@ pub use engines::EngineFacts;
 pub use fold::FoldRules;
 pub use key::HashKey;
 pub use leases::{Lease, LeaseKind};
+pub use lock::Held;
 pub use pins::Pin;
 pub use place::{Sharing, StorePlace};
 pub use proofs::{Proof, Revocation};
 pub use pulls::{Pull, PullOutcome};
 pub use removals::{Mark, Removal};
+pub use sightings::Sighting;
 pub use tags::{RecentUse, Tag};
 pub use tidy::{Limits, Tidied};
 pub use times::JobTime;
 pub use trouble::{Trouble, TroubleKind};
 pub use uses::Use;
+pub use volumes::VolumeUse;
 
 /// The facts of this host, or nothing, if they cannot be had.
 ///

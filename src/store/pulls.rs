@@ -1,5 +1,6 @@
 //! Pulls, and what they say about this host's link and disk.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::{Connection, Result, Row, params};
@@ -135,6 +136,25 @@ impl Store {
                  FROM pull WHERE at_ms >= ?1 ORDER BY id",
             )?;
             pulls.query_map([ms(since)], row_of)?.collect()
+        })
+    }
+
+    /// Returns when each digest was pulled last.
+    pub fn pulled(&self) -> HashMap<String, Duration> {
+        self.read(|db| {
+            let mut rows =
+                db.prepare("SELECT digest, max(at_ms) FROM pull WHERE outcome = 'done' GROUP BY digest")?;
+            rows.query_map([], |row| Ok((row.get(0)?, time(row.get(1)?))))?.collect()
+        })
+    }
+
+    /// Returns which mirror the last pull from each registry came through; `None`: from the registry itself.
+    pub fn last_sources(&self) -> HashMap<String, Option<String>> {
+        self.read(|db| {
+            // SQLite takes the other columns from the row that has the greatest id.
+            let sql = "SELECT registry, mirror, max(id) FROM pull WHERE outcome = 'done' GROUP BY registry";
+            let mut rows = db.prepare(sql)?;
+            rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
     }
 

@@ -117,6 +117,54 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Returns the recent uses of all tags by the tag's name, oldest first, with no more of each than the policy sees.
+    pub fn demand(&self) -> HashMap<String, Vec<policy::Use>> {
+        self.read(|db| {
+            let mut all: HashMap<String, Vec<policy::Use>> = HashMap::new();
+            let mut rows = db.prepare(
+                "SELECT tag.name, recent_use.at_ms, recent_use.project, recent_use.source IS 'schedule'
+                 FROM recent_use JOIN tag ON tag.id = recent_use.tag ORDER BY recent_use.tag, recent_use.at_ms",
+            )?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let name = row.get_ref(0)?.as_str()?;
+                let project = uint(row.get(2)?);
+                let one = policy::Use {
+                    at: time(row.get(1)?).as_secs_f64(),
+                    project: (project > 0).then_some(project),
+                    scheduled: row.get(3)?,
+                };
+                match all.get_mut(name) {
+                    Some(uses) => uses.push(one),
+                    None => drop(all.insert(name.to_owned(), vec![one])),
+                }
+            }
+            Ok(all)
+        })
+    }
+
+    /// Returns all tags by name, without their recent uses.
+    pub fn tags_alone(&self) -> Vec<Tag> {
+        self.read(|db| {
+            let mut tags = db.prepare(&format!("{COLUMNS} ORDER BY tag.name"))?;
+            tags.query_map([], row_of)?.map(|tag| tag.map(|(_, tag)| tag)).collect()
+        })
+    }
+
+    /// Returns the time of the newest fact: of the latest use, or of the pull that was written down last. `None`: there is
+    /// none.
+    pub fn newest_fact(&self) -> Option<Duration> {
+        self.read(|db| {
+            let used =
+                db.query_row("SELECT max(last_use_ms) FROM tag", [], |row| row.get::<_, Option<i64>>(0))?;
+            let sql = "SELECT at_ms FROM pull ORDER BY id DESC LIMIT 1";
+            let pulled: Option<i64> = db.query_row(sql, [], |row| row.get(0)).optional()?;
+            Ok(used.max(pulled).map(time))
+        })
+    }
+}
+
 fn all_uses(db: &Connection) -> Result<HashMap<i64, Vec<RecentUse>>> {
     let mut all: HashMap<i64, Vec<RecentUse>> = HashMap::new();
     let mut uses = db.prepare(&format!("{RECENT} ORDER BY recent_use.tag, recent_use.at_ms"))?;

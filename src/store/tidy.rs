@@ -113,6 +113,8 @@ fn tidy(db: &Connection, place: &StorePlace, limits: &Limits, moment: &Moment) -
         }
         tidied.deleted += db.execute("DELETE FROM back_off WHERE until_ms < ?1", [now])? as u64;
         tidied.deleted += db.execute("DELETE FROM pin WHERE until_ms < ?1", [now])? as u64;
+        let over = "DELETE FROM claim WHERE at_ms + grace * 1000 < ?1";
+        tidied.deleted += db.execute(over, [now.saturating_sub(ms(limits.proofs_for))])? as u64;
     }
     tidied.deleted += contents(db, limits, believed.then(|| now.saturating_sub(ms(limits.rows_for))))?;
     tidied.deleted += orphans(db)?;
@@ -180,7 +182,7 @@ fn orphans(db: &Connection) -> Result<u64> {
         "UPDATE recent_use SET content = NULL
          WHERE content IS NOT NULL AND content NOT IN (SELECT id FROM content)",
         "DELETE FROM content_layer WHERE content NOT IN (SELECT id FROM content)",
-        "DELETE FROM layer WHERE id NOT IN (SELECT layer FROM content_layer)",
+        "DELETE FROM layer WHERE id NOT IN (SELECT layer FROM content_layer UNION SELECT layer FROM sighting_layer)",
         "DELETE FROM project WHERE id NOT IN (SELECT project FROM recent_use UNION SELECT project FROM job_time)",
         "DELETE FROM repository WHERE (weight < 0.001 OR rate < 0.001)
              AND id NOT IN (SELECT repository FROM tag WHERE repository IS NOT NULL UNION SELECT repository FROM content

@@ -56,6 +56,7 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
         "crate::host",
         "crate::registry",
         "crate::stage",
+        "crate::evict",
         "crate::fetch",
         "crate::runner",
         "crate::operator",
@@ -68,7 +69,8 @@ fn pure_modules_import_no_runtime_engine_file_system_environment_or_clock() {
 
 #[test]
 fn edges_do_not_import_each_other_or_what_joins_them() {
-    let shells = ["crate::stage", "crate::fetch", "crate::runner", "crate::operator", "crate::daemon"];
+    let shells =
+        ["crate::evict", "crate::stage", "crate::fetch", "crate::runner", "crate::operator", "crate::daemon"];
     for (module, others) in [
         ("engine", &["crate::settings::load", "crate::host", "crate::registry", "crate::store"][..]),
         ("registry", &["crate::engine", "crate::settings", "crate::host", "crate::store"]),

@@ -1,0 +1,92 @@
+//! Eviction: what the policy says shall go, goes, and no job ever loses an image by it.
+//!
+//! A shell. [`Evictor::look`] reads engine, store and disk into one [`Sight`]; [`Evictor::plan`] asks the policy; and
+//! [`Evictor::turn`] does both and carries the plan out, one name of one image at a time, never by force. The daemon,
+//! `hearth evict` and a prepare that needs room call the same turn, one at a time on each host.
+//!
+//! Nothing is removed that the store cannot vouch for: without a store that can be written, before the clock is set, and
+//! until the jobs are gone that ran before the store began, nothing goes.
+
+mod gauge;
+mod limits;
+mod lock;
+mod told;
+
+use crate::engine::Engine;
+use crate::moment::{Moment, Process};
+use crate::outcome::Failure;
+use crate::policy::{Plan, PlanError};
+use crate::settings::CacheSettings;
+use crate::store::{Lease, Store};
+
+pub use gauge::{Room, Site};
+pub use limits::Occasion;
+pub use told::{Blocked, Gone, Left, Report, Told};
+
+/// Who evicts, where, and by which settings.
+pub struct Evictor<'a, E: Engine> {
+    /// The engine.
+    pub engine: &'a E,
+    /// The facts. Long-lived processes open them anew for each turn.
+    pub store: &'a Store,
+    /// What shall stay.
+    pub cache: &'a CacheSettings,
+    /// This process and its clocks.
+    pub here: Here<'a>,
+}
+
+/// The process that evicts, and how it sees time and other processes.
+#[derive(Clone, Copy)]
+pub struct Here<'a> {
+    /// This process.
+    pub process: Process,
+    /// The time on all clocks.
+    pub moment: &'a dyn Fn() -> Moment,
+    /// Whether a time server has set the clock since boot; `None`: the system does not say.
+    pub clock_is_set: Option<bool>,
+    /// Whether the owner of a lease may still run.
+    pub lives: &'a dyn Fn(&Lease) -> bool,
+}
+
+/// All that is seen at one moment: engine, store and disk.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// What the policy sees.
+    pub snapshot: crate::policy::Snapshot,
+    /// The rules, with the marks in numbers of this host's disk.
+    pub rules: crate::policy::Rules,
+    /// The disk that images lie on; `None`: it cannot be seen from here.
+    pub room: Option<Room>,
+    /// Why nothing may be removed now; `None`: it may.
+    pub blocked: Option<Blocked>,
+    /// When.
+    pub at: Moment,
+}
+
+impl<E: Engine> Evictor<'_, E> {
+    /// Looks at engine, store and disk, and changes nothing but the store's record of what is there since when.
+    ///
+    /// # Errors
+    /// An engine that does not answer.
+    pub async fn look(&self) -> Result<Sight, Failure> {
+        Err(Failure::system("not built yet"))
+    }
+
+    /// Plans what goes on an occasion.
+    ///
+    /// # Errors
+    /// Pins that are larger than what images may take.
+    pub fn plan(&self, sight: &Sight, occasion: &Occasion) -> Result<Plan, PlanError> {
+        let _ = occasion;
+        crate::policy::plan(&sight.snapshot, &sight.rules, sight.at.wall.as_secs_f64())
+    }
+
+    /// Looks, plans and removes, under the evictor's lock; what happens is told as it happens.
+    ///
+    /// # Errors
+    /// An engine that does not answer. What cannot be removed is no error but in the report.
+    pub async fn turn(&self, occasion: Occasion, tell: &mut dyn FnMut(Told)) -> Result<Report, Failure> {
+        let _ = (occasion, tell);
+        Err(Failure::system("not built yet"))
+    }
+}
