@@ -21,6 +21,8 @@ pub enum Hold {
     Leased,
     /// A container was made from it.
     Running,
+    /// Neither did hearth pull it nor did a job use it.
+    Foreign,
     /// It came just now.
     Young {
         /// Until when that counts, in seconds.
@@ -43,6 +45,9 @@ pub fn hold(content: &Content, rules: &Rules, now: f64) -> Option<Hold> {
     }
     if content.running {
         return Some(Hold::Running);
+    }
+    if content.foreign {
+        return Some(Hold::Foreign);
     }
     if now - content.since < rules.minimum_age {
         return Some(Hold::Young { until: content.since + rules.minimum_age });
@@ -84,7 +89,8 @@ mod tests {
             ("exactly the minimum age", Content { since: now - 3600.0, ..old.clone() }, None),
             ("a claim, the latest end counts", claimed.clone(), Some(Hold::Claimed { until: now + 80.0 })),
             ("a claim that is over", Content { claims: vec![claim(now - 20.0, 10.0)], ..old.clone() }, None),
-            ("a container before its age", Content { running: true, ..young }, Some(Hold::Running)),
+            ("a container before its age", Content { running: true, ..young.clone() }, Some(Hold::Running)),
+            ("that it is somebody else's", Content { foreign: true, ..young.clone() }, Some(Hold::Foreign)),
             ("a lease before a claim", Content { leased: true, ..claimed }, Some(Hold::Leased)),
             (
                 "a pin before all else",

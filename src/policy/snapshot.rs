@@ -84,6 +84,8 @@ pub struct Content {
     pub leased: bool,
     /// Whether a container was made from it.
     pub running: bool,
+    /// Whether it is none of hearth's business: it is counted, and stays.
+    pub foreign: bool,
     /// Announcements that it will be wanted.
     pub claims: Vec<Claim>,
     /// What the rule noted at its last use; 0 for rules that note nothing.
