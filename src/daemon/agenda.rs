@@ -78,6 +78,8 @@ pub struct Agenda {
     due: Option<Why>,
     /// When the first and the last of the news came that nobody has looked at.
     news: Option<(Duration, Duration)>,
+    /// Since when the way to the engine has been open.
+    since: Duration,
     /// Failures in a row, and until when nothing is tried for their sake.
     failures: u32,
     held: Duration,
@@ -97,6 +99,7 @@ impl Agenda {
             next_watch: settings.watch,
             due: None,
             news: None,
+            since: Duration::ZERO,
             failures: 0,
             held: Duration::ZERO,
             pressed: 0,
@@ -141,8 +144,8 @@ impl Agenda {
     }
 
     /// The way to the engine is open: whatever happened before is to be looked at.
-    pub fn connected(&mut self) {
-        self.connected = true;
+    pub fn connected(&mut self, now: Duration) {
+        (self.connected, self.since) = (true, now);
         self.want(Why::Engine);
     }
 
@@ -166,7 +169,6 @@ impl Agenda {
 
     /// A round is over, and what it was due for with it.
     pub fn done(&mut self, now: Duration, why: Why) {
-        self.failures = 0;
         if self.due <= Some(why) {
             self.due = None;
         }
@@ -180,8 +182,12 @@ impl Agenda {
         self.news = None;
     }
 
-    /// The engine did not do what it was asked. Returns the pause before the next try.
+    /// The engine did not do what it was asked, or closed the way to it. Returns the pause before the next try: the longer
+    /// the more often that happened, unless all was well for a while.
     pub fn failed(&mut self, now: Duration) -> Duration {
+        if self.connected && now - self.since > LONGEST_PAUSE {
+            self.failures = 0;
+        }
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         self.held = now + pause;
@@ -224,7 +230,7 @@ mod tests {
     fn at_rest() -> Agenda {
         let mut agenda = Agenda::new(&settings());
         assert_eq!(agenda.next(s(0)), Step::Connect);
-        agenda.connected();
+        agenda.connected(s(0));
         assert_eq!(agenda.next(s(0)), Step::Round(Why::Engine));
         agenda.begun();
         agenda.done(s(1), Why::Engine);
@@ -300,10 +306,12 @@ mod tests {
             assert_eq!(now, held);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        agenda.connected();
+        agenda.connected(now);
         assert_eq!(agenda.next(now), Step::Round(Why::Engine));
         agenda.done(now, Why::Engine);
-        assert_eq!(agenda.failed(now), s(1), "a round that went well ends the series");
+        assert_eq!(agenda.failed(now + s(2)), s(60), "an engine that comes and goes is not hurried");
+        agenda.connected(now);
+        assert_eq!(agenda.failed(now + s(61)), s(1), "one that was well for a while is");
     }
 
     #[test]
@@ -341,7 +349,7 @@ mod tests {
         agenda.failed(s(2));
         agenda.reloaded(s(2), &DaemonSettings { interval: s(60), watch: s(5), ..settings() });
         assert_eq!(agenda.next(s(2)), Step::Connect);
-        agenda.connected();
+        agenda.connected(s(2));
         agenda.done(s(3), Why::Engine);
         assert_eq!(agenda.next(s(3)), Step::Wait(s(7)));
         assert_eq!(agenda.next_tick(), s(63));

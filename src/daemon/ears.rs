@@ -1,12 +1,15 @@
-//! What the daemon hears while it works or waits: wishes of its own process's signals.
+//! What the daemon hears while it works or waits: wishes of its own process's signals, and the engine's events.
 
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::attention::Attention;
 use super::signals::Wish;
+use crate::engine::{EngineError, Event, Events};
 
 /// What was asked for so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub struct Asked {
 /// The daemon's ears.
 pub struct Ears {
     wishes: mpsc::Receiver<Wish>,
+    events: Option<Events>,
+    /// What the events mean.
+    pub attention: Attention,
+    /// Why there are no more events; `None`: nobody listens, or there may be more.
+    pub deaf: Option<EngineError>,
     /// What was asked for and not done yet.
     pub asked: Asked,
     /// How long work may go on once the daemon is to end.
@@ -29,20 +37,41 @@ pub struct Ears {
 impl Ears {
     /// Listens to wishes; work may go on for `drain` once the wish to end has come.
     pub fn new(wishes: mpsc::Receiver<Wish>, drain: Duration) -> Self {
-        Self { wishes, asked: Asked::default(), drain }
+        let (attention, asked) = (Attention::default(), Asked::default());
+        Self { wishes, events: None, attention, deaf: None, asked, drain }
+    }
+
+    /// Listens to an engine's events from now on, or to none.
+    pub fn listen(&mut self, events: Option<Events>) {
+        (self.events, self.deaf) = (events, None);
     }
 
     /// Waits for the next that is heard, and notes it.
     pub async fn hear(&mut self) {
-        match self.wishes.recv().await {
+        tokio::select! {
+            biased;
+            wish = self.wishes.recv() => self.take_wish(wish).await,
+            event = next(&mut self.events) => self.take_event(event),
+        }
+    }
+
+    async fn take_wish(&mut self, wish: Option<Wish>) {
+        match wish {
             Some(Wish::Reload) => self.asked.reload = true,
-            // Nobody is left who could ask.
+            // Nobody is left who could ask for anything more.
+            None if self.asked.end.is_some() => std::future::pending().await,
             Some(Wish::Stop) | None => {
                 self.asked.end.get_or_insert_with(|| Instant::now() + self.drain);
-                if self.wishes.is_closed() {
-                    std::future::pending::<()>().await;
-                }
             }
+        }
+    }
+
+    fn take_event(&mut self, event: Option<Result<Event, EngineError>>) {
+        let ended = || EngineError::Lost { call: "events".to_owned(), reason: "it ended".to_owned() };
+        match event {
+            Some(Ok(event)) => self.attention.take(&event),
+            Some(Err(error)) => (self.events, self.deaf) = (None, Some(error)),
+            None => (self.events, self.deaf) = (None, Some(ended())),
         }
     }
 
@@ -71,6 +100,14 @@ impl Ears {
             () = self.hear() => {}
             () = sleep_until(time) => {}
         }
+    }
+}
+
+/// Waits for the next event, where there are any.
+async fn next(events: &mut Option<Events>) -> Option<Result<Event, EngineError>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::agenda::{Agenda, Step, Why};
+use super::attention::Attention;
 use super::ears::Ears;
 use super::journal::{Journal, Level};
 use super::lock::Lock;
@@ -16,7 +17,7 @@ use super::report::{EngineReport, Report, Said};
 use super::round::{Round, Rounded};
 use super::signals::Wish;
 use super::world::World;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, Events};
 use crate::outcome::Failure;
 use crate::settings::Settings;
 use crate::store::{Store, StorePlace};
@@ -69,11 +70,11 @@ impl<'a, W: World> Daemon<'a, W> {
         let now = world.moment().wall;
         // It makes its directory with the rights it needs; what is wrong with it is said in rounds.
         drop(Store::open(&place, now));
-        let lock = Lock::take(&place, world.pid())?;
+        let lock = Lock::take(&place, world.process().pid)?;
         let now = now.as_secs();
         let report = Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: world.pid(),
+            pid: world.process().pid,
             since: now,
             engine: EngineReport { since: now, ..EngineReport::default() },
             ..Report::default()
@@ -95,7 +96,11 @@ impl<'a, W: World> Daemon<'a, W> {
                 (Step::Connect, _) | (Step::Round(_), None) => {
                     let way = connect(self.world, &self.settings);
                     match ears.during(way, || ()).await {
-                        Some(Ok(way)) => engine = Some(self.connected(way)),
+                        Some(Ok(way)) => {
+                            ears.listen(Some(way.events));
+                            self.connected(&way.engine);
+                            engine = Some(way.engine);
+                        }
                         Some(Err(failure)) => self.failed(&failure.message),
                         None => {}
                     }
@@ -112,19 +117,37 @@ impl<'a, W: World> Daemon<'a, W> {
                     };
                     let begun = Instant::now();
                     match ears.during(round.run(why), || stopping.set(true)).await {
-                        Some(Ok(rounded)) => self.rounded(why, begun.elapsed(), rounded),
-                        Some(Err(error)) => self.lost(&error),
+                        Some(Ok(rounded)) => {
+                            rounded
+                                .owners
+                                .iter()
+                                .for_each(|owners| ears.attention.watch_only(owners.clone()));
+                            self.rounded(why, begun.elapsed(), rounded);
+                        }
+                        Some(Err(error)) => {
+                            // An engine that was started again may be another version.
+                            engine = None;
+                            ears.listen(None);
+                            self.failed(&error.to_string());
+                        }
                         None => {
                             self.journal.say(Level::Notice, "a round was broken off, since the daemon ends")
                         }
                     }
                 }
-                (Step::Watch, _) => self.watch(),
+                (Step::Watch, _) => self.watch(&mut ears.attention),
                 (Step::Wait(until), _) => ears.until(self.began + until).await,
             }
-            if std::mem::take(&mut ears.asked.reload) && ears.asked.end.is_none() {
-                self.reload();
+            if let Some(error) = ears.deaf.take() {
                 engine = None;
+                self.failed(&error.to_string());
+            }
+            if ears.attention.news_of_images() {
+                self.agenda.heard(self.now());
+            }
+            if std::mem::take(&mut ears.asked.reload) && ears.asked.end.is_none() && self.reload() {
+                engine = None;
+                ears.listen(None);
             }
         }
         self.end();
@@ -134,13 +157,12 @@ impl<'a, W: World> Daemon<'a, W> {
         self.began.elapsed()
     }
 
-    fn connected(&mut self, engine: W::Engine) -> W::Engine {
+    fn connected(&mut self, engine: &W::Engine) {
         let endpoint = engine.endpoint().to_owned();
         self.journal.well("engine", &format!("the engine at {endpoint} answers again"));
         self.engine_answers(true);
         self.report.engine.endpoint = endpoint;
-        self.agenda.connected();
-        engine
+        self.agenda.connected(self.began.elapsed());
     }
 
     fn engine_answers(&mut self, answers: bool) {
@@ -148,11 +170,6 @@ impl<'a, W: World> Daemon<'a, W> {
         if engine.answers != answers {
             (engine.answers, engine.since) = (answers, self.world.moment().wall.as_secs());
         }
-    }
-
-    /// The engine was there and does not answer any more.
-    fn lost(&mut self, error: &EngineError) {
-        self.failed(&error.to_string());
     }
 
     fn failed(&mut self, words: &str) {
@@ -170,7 +187,7 @@ impl<'a, W: World> Daemon<'a, W> {
     fn rounded(&mut self, why: Why, took: Duration, rounded: Rounded) {
         self.agenda.done(self.now(), why);
         let now = self.world.moment().wall;
-        let Rounded { mut report, doubt } = rounded;
+        let Rounded { mut report, doubt, .. } = rounded;
         (report.at, report.why, report.seconds) = (now.as_secs(), why.to_string(), took.as_secs_f64());
         if let Some(problem) = report.problems.first() {
             self.report.last_error = Some(Said::new(now, problem));
@@ -182,13 +199,19 @@ impl<'a, W: World> Daemon<'a, W> {
         self.write_report();
     }
 
-    fn watch(&mut self) {
+    fn watch(&mut self, attention: &mut Attention) {
         self.agenda.watched(self.now(), false);
+        if attention.owner_died(&self.world.moment(), |process| self.world.liveness(process)) {
+            self.agenda.want(Why::OwnerGone);
+        }
     }
 
-    fn reload(&mut self) {
+    /// Reads the settings anew; `false`: the old ones stay in force.
+    fn reload(&mut self) -> bool {
         self.notifier.reloading();
-        match self.world.settings() {
+        let loaded = self.world.settings();
+        let is_good = loaded.is_ok();
+        match loaded {
             Ok(settings) => {
                 if self.world.store(&settings).as_ref() != Some(&self.place) {
                     let words = "the store's directory is another one now: the daemon uses the old one until it is restarted";
@@ -208,6 +231,7 @@ impl<'a, W: World> Daemon<'a, W> {
             }
         }
         self.notifier.ready("looking after the host");
+        is_good
     }
 
     fn end(&mut self) {
@@ -230,8 +254,14 @@ impl<'a, W: World> Daemon<'a, W> {
     }
 }
 
-async fn connect<W: World>(world: &W, settings: &Settings) -> Result<W::Engine, Failure> {
+/// The way to the engine.
+struct Way<E> {
+    engine: E,
+    events: Events,
+}
+
+async fn connect<W: World>(world: &W, settings: &Settings) -> Result<Way<W::Engine>, Failure> {
     let engine = world.engine(settings)?;
-    engine.version().await?;
-    Ok(engine)
+    let events = engine.events().await?;
+    Ok(Way { engine, events })
 }

@@ -7,12 +7,14 @@
 //! One daemon a host: a [`lock`] says so.
 
 pub mod agenda;
+pub mod attention;
 pub mod ears;
 pub mod journal;
 pub mod life;
 pub mod lock;
 
 pub mod notify;
+pub mod reap;
 pub mod report;
 pub mod round;
 pub mod signals;

@@ -1,13 +1,17 @@
 //! One round: all that is due is looked at and done.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::agenda::Why;
 use super::journal::{Journal, Level};
-use super::report::{Done, RoundReport};
+use super::reap::Reaped;
+use super::report::RoundReport;
 use super::world::World;
 use crate::engine::EngineError;
+use crate::moment::{Liveness, Moment};
 use crate::policy::ClockState;
+use crate::policy::orphans::Judge;
 use crate::settings::Settings;
 use crate::store::{Limits, Store, StorePlace, TroubleKind};
 
@@ -34,6 +38,8 @@ pub struct Rounded {
     pub report: RoundReport,
     /// Why nothing was removed for its age; `None`: the clock is believed.
     pub doubt: Option<String>,
+    /// The owners of jobs that live, as their labels have them; `None`: they were not looked for.
+    pub owners: Option<BTreeSet<String>>,
 }
 
 impl<W: World> Round<'_, W> {
@@ -41,16 +47,45 @@ impl<W: World> Round<'_, W> {
     ///
     /// # Errors
     /// The engine does not answer: nothing more can be done until it does.
-    pub async fn run(&self, _why: Why) -> Result<Rounded, EngineError> {
+    pub async fn run(&self, why: Why) -> Result<Rounded, EngineError> {
         let mut rounded = Rounded::default();
         let Some(store) = self.open(&mut rounded.report) else { return Ok(rounded) };
         let now = self.world.moment();
         let clock = ClockState { wall: now.wall, up: now.boot, set: self.world.clock_is_set() };
-        rounded.doubt = clock.doubt(None).map(|doubt| doubt.to_string());
+        rounded.doubt = clock.doubt(store.newest_fact()).map(|doubt| doubt.to_string());
+        if why.is_whole() {
+            let judge = Judge {
+                now: &now,
+                is: &|process| self.world.liveness(process),
+                // Without a store nobody knows how late it must be at least.
+                clock_believed: rounded.doubt.is_none() && store.is_working(),
+                longest_job: self.settings.daemon.longest_job,
+            };
+            let Reaped { done, problems, owners, jobs } = self.reap(&judge).await?;
+            rounded.report.done.add(done);
+            rounded.report.problems.extend(problems);
+            rounded.owners = Some(owners);
+            self.drop_stale(&store, &jobs, &now);
+        }
         if store.tidy_is_due(now.wall) && rounded.doubt.is_none() {
             store.tidy(&Limits::default(), &now);
         }
         Ok(rounded)
+    }
+
+    /// Drops the leases of jobs whose runner is gone and that have nothing on the engine, and the notes of removals whose
+    /// remover is gone. They are not in force any more; this keeps them from piling up.
+    fn drop_stale(&self, store: &Store, jobs: &BTreeSet<String>, now: &Moment) {
+        let is_gone = |process| self.world.liveness(process) == Liveness::Gone;
+        let has_things = |job: &str| job.split(' ').next().is_some_and(|key| jobs.contains(key));
+        let leases = store.leases(now);
+        let stale = leases.iter().filter(|lease| is_gone(lease.owner) && !has_things(&lease.job));
+        for job in stale.map(|lease| lease.job.as_str()).collect::<BTreeSet<_>>() {
+            store.drop_leases(job);
+        }
+        for removal in store.removals(now).iter().filter(|removal| is_gone(removal.by)) {
+            store.unmark_removal(removal);
+        }
     }
 
     /// Opens the store anew: the file may have been set aside since. `None`: a newer hearth's facts are there, and this one
@@ -81,12 +116,5 @@ impl<W: World> Round<'_, W> {
             format!("{trouble}\nnothing is evicted until it can be used"),
         );
         Some(store)
-    }
-}
-
-impl Rounded {
-    /// Returns what was done.
-    pub fn done(&self) -> Done {
-        self.report.done
     }
 }

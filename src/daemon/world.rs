@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::engine::{Docker, Engine, endpoint};
 use crate::host::{self, Host};
-use crate::moment::Moment;
+use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
 use crate::settings::{self, Settings, Sources};
 use crate::stage::around;
@@ -36,8 +36,11 @@ pub trait World {
     /// Returns whether a time server has set the clock since boot; `None`: the system does not say.
     fn clock_is_set(&self) -> Option<bool>;
 
+    /// Returns what is known of a process.
+    fn liveness(&self, process: Process) -> Liveness;
+
     /// Returns the daemon's own process.
-    fn pid(&self) -> u32;
+    fn process(&self) -> Process;
 }
 
 /// The real surroundings.
@@ -75,7 +78,12 @@ impl World for OnHost<'_> {
         host::clock_is_set()
     }
 
-    fn pid(&self) -> u32 {
-        std::process::id()
+    fn liveness(&self, process: Process) -> Liveness {
+        host::liveness(process)
+    }
+
+    fn process(&self) -> Process {
+        let pid = std::process::id();
+        host::process(pid).unwrap_or(Process { pid, ..Process::default() })
     }
 }

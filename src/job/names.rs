@@ -103,6 +103,12 @@ impl Names {
     }
 }
 
+/// Returns the temporary volumes that a job with this key may have had: what its late containers make anew carries no
+/// label.
+pub fn temporary_volumes(key: &str, cache_dir: &str) -> [String; 2] {
+    [format!("{key}-builds"), format!("{key}-volume-{}", encode(cache_dir))]
+}
+
 /// Writes a path so that two paths never share a name: letters and digits stay, `/` is `.`, other bytes are `_xx`.
 fn encode(path: &str) -> String {
     let mut out = String::new();
@@ -172,6 +178,8 @@ mod tests {
         let names = names(false, None, "fetch");
         assert!(!names.builds_volume().kept && !names.project_volume("/cache", false).kept);
         assert!(names.key().starts_with("hearth-x"), "{}", names.key());
+        let own = [names.builds_volume().name, names.project_volume("/cache", false).name];
+        assert_eq!(super::temporary_volumes(names.key(), "/cache"), own);
     }
 
     #[test]

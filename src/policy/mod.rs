@@ -14,6 +14,7 @@ pub mod forecast;
 pub mod guard;
 pub mod history;
 pub mod locals;
+pub mod orphans;
 pub mod prefetch;
 pub mod reason;
 pub mod room;
