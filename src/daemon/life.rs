@@ -13,11 +13,13 @@ use super::ears::Ears;
 use super::journal::{Journal, Level};
 use super::lock::Lock;
 use super::notify::Notifier;
+use super::pressure;
 use super::report::{EngineReport, Report, Said};
 use super::round::{Round, Rounded};
 use super::signals::Wish;
 use super::world::World;
 use crate::engine::{Engine, Events};
+use crate::evict::Site;
 use crate::outcome::Failure;
 use crate::settings::Settings;
 use crate::store::{Store, StorePlace};
@@ -36,6 +38,8 @@ pub struct Daemon<'a, W: World> {
     place: StorePlace,
     agenda: Agenda,
     report: Report,
+    /// Where the engine keeps images.
+    site: Site,
     began: Instant,
     _lock: Lock,
 }
@@ -81,7 +85,18 @@ impl<'a, W: World> Daemon<'a, W> {
         };
         let agenda = Agenda::new(&settings.daemon);
         let began = Instant::now();
-        Ok(Self { world, journal, notifier, settings, place, agenda, report, began, _lock: lock })
+        Ok(Self {
+            world,
+            journal,
+            notifier,
+            settings,
+            place,
+            agenda,
+            report,
+            site: Site::Elsewhere,
+            began,
+            _lock: lock,
+        })
     }
 
     async fn live(mut self, mut ears: Ears) {
@@ -98,6 +113,7 @@ impl<'a, W: World> Daemon<'a, W> {
                     match ears.during(way, || ()).await {
                         Some(Ok(way)) => {
                             ears.listen(Some(way.events));
+                            self.site = way.site;
                             self.connected(&way.engine);
                             engine = Some(way.engine);
                         }
@@ -117,12 +133,18 @@ impl<'a, W: World> Daemon<'a, W> {
                     };
                     let begun = Instant::now();
                     match ears.during(round.run(why), || stopping.set(true)).await {
-                        Some(Ok(rounded)) => {
+                        Some(Ok(mut rounded)) => {
+                            let failed = rounded.failed.take();
                             rounded
                                 .owners
                                 .iter()
                                 .for_each(|owners| ears.attention.watch_only(owners.clone()));
                             self.rounded(why, begun.elapsed(), rounded);
+                            if let Some(failure) = failed {
+                                engine = None;
+                                ears.listen(None);
+                                self.failed(&failure.message);
+                            }
                         }
                         Some(Err(error)) => {
                             // An engine that was started again may be another version.
@@ -186,6 +208,8 @@ impl<'a, W: World> Daemon<'a, W> {
 
     fn rounded(&mut self, why: Why, took: Duration, rounded: Rounded) {
         self.agenda.done(self.now(), why);
+        let room = self.world.measure(&self.site);
+        self.report.disk = pressure::report(&self.site, room.as_ref());
         let now = self.world.moment().wall;
         let Rounded { mut report, doubt, .. } = rounded;
         (report.at, report.why, report.seconds) = (now.as_secs(), why.to_string(), took.as_secs_f64());
@@ -200,7 +224,10 @@ impl<'a, W: World> Daemon<'a, W> {
     }
 
     fn watch(&mut self, attention: &mut Attention) {
-        self.agenda.watched(self.now(), false);
+        let room = self.world.measure(&self.site);
+        let too_full = room.is_some_and(|room| pressure::is_too_full(&room, &self.settings.cache));
+        self.agenda.watched(self.now(), too_full);
+        self.report.disk = pressure::report(&self.site, room.as_ref());
         if attention.owner_died(&self.world.moment(), |process| self.world.liveness(process)) {
             self.agenda.want(Why::OwnerGone);
         }
@@ -258,10 +285,13 @@ impl<'a, W: World> Daemon<'a, W> {
 struct Way<E> {
     engine: E,
     events: Events,
+    site: Site,
 }
 
 async fn connect<W: World>(world: &W, settings: &Settings) -> Result<Way<W::Engine>, Failure> {
     let engine = world.engine(settings)?;
     let events = engine.events().await?;
-    Ok(Way { engine, events })
+    let info = engine.info().await?;
+    let site = Site::find(&info, engine.endpoint(), settings.cache.data_root.as_deref());
+    Ok(Way { engine, events, site })
 }

@@ -1,9 +1,9 @@
 //! `hearth daemon`: looks after the host between jobs. What jobs need, they get without it, only colder.
 //!
-//! A shell: it knows what is due and when ([`agenda`]), and acts in rounds
-//! ([`round`]):
-//! what dead jobs left goes , images above the marks go, the store is tidied. It never polls
-//! the engine: the engine's own events tell it, and between them it looks how full the disk is, which is no call.
+//! A shell: it hears what happens ([`ears`], [`attention`]), knows what is due and when ([`agenda`]), and acts in rounds
+//! ([`round`]): what dead jobs left goes ([`reap`]), images above the marks go ([`crate::evict`]), the store is tidied. It
+//! never polls the engine: the engine's own events tell it, and between them it looks how full the disk is ([`pressure`])
+//! and whether runners live, which is no call.
 //! One daemon a host: a [`lock`] says so.
 
 pub mod agenda;
@@ -14,6 +14,7 @@ pub mod life;
 pub mod lock;
 
 pub mod notify;
+pub mod pressure;
 pub mod reap;
 pub mod report;
 pub mod round;

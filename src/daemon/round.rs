@@ -9,7 +9,9 @@ use super::reap::Reaped;
 use super::report::RoundReport;
 use super::world::World;
 use crate::engine::EngineError;
+use crate::evict::{Evictor, Here, Occasion, Told};
 use crate::moment::{Liveness, Moment};
+use crate::outcome::Failure;
 use crate::policy::ClockState;
 use crate::policy::orphans::Judge;
 use crate::settings::Settings;
@@ -40,6 +42,8 @@ pub struct Rounded {
     pub doubt: Option<String>,
     /// The owners of jobs that live, as their labels have them; `None`: they were not looked for.
     pub owners: Option<BTreeSet<String>>,
+    /// Why images could not be looked at: the engine does not answer any more.
+    pub failed: Option<Failure>,
 }
 
 impl<W: World> Round<'_, W> {
@@ -67,10 +71,43 @@ impl<W: World> Round<'_, W> {
             rounded.owners = Some(owners);
             self.drop_stale(&store, &jobs, &now);
         }
+        if !self.stopping.get() {
+            self.evict(&store, why, &mut rounded).await;
+        }
         if store.tidy_is_due(now.wall) && rounded.doubt.is_none() {
             store.tidy(&Limits::default(), &now);
         }
         Ok(rounded)
+    }
+
+    /// Removes images where they are too many.
+    async fn evict(&self, store: &Store, why: Why, rounded: &mut Rounded) {
+        let here = Here {
+            process: self.world.process(),
+            moment: &|| self.world.moment(),
+            clock_is_set: self.world.clock_is_set(),
+            lives: &|lease| self.world.liveness(lease.owner) != Liveness::Gone,
+        };
+        let evictor = Evictor { engine: self.engine, store, cache: &self.settings.cache, here };
+        let occasion = if why == Why::News { Occasion::AfterPull } else { Occasion::Tick };
+        let mut tell = |told: Told| {
+            let level = match &told {
+                Told::Stuck { .. } => Level::Error,
+                Told::Gone(_) | Told::VolumeGone(_) | Told::BuildCache(_) => Level::Notice,
+                Told::Waits | Told::Begins(_) | Told::Left(_) => Level::Info,
+            };
+            self.journal.say(level, told.to_string());
+        };
+        match evictor.turn(occasion, &mut tell).await {
+            Ok(turn) => {
+                let done = &mut rounded.report.done;
+                done.images += turn.gone.len() as u64;
+                let freed = turn.gone.iter().map(|gone| gone.freed.unwrap_or(gone.reckoned)).sum::<u64>();
+                done.freed_bytes += freed + turn.build_cache;
+                rounded.report.problems.extend(turn.stuck);
+            }
+            Err(failure) => rounded.failed = Some(failure),
+        }
     }
 
     /// Drops the leases of jobs whose runner is gone and that have nothing on the engine, and the notes of removals whose

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::{Docker, Engine, endpoint};
+use crate::evict::{Room, Site};
 use crate::host::{self, Host};
 use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
@@ -35,6 +36,11 @@ pub trait World {
 
     /// Returns whether a time server has set the clock since boot; `None`: the system does not say.
     fn clock_is_set(&self) -> Option<bool>;
+
+    /// Returns how much of the disk of the images is free; `None`: it cannot be seen from here.
+    fn measure(&self, site: &Site) -> Option<Room> {
+        site.measure()
+    }
 
     /// Returns what is known of a process.
     fn liveness(&self, process: Process) -> Liveness;
