@@ -52,6 +52,8 @@ pub struct Asked {
     pub status: Option<u16>,
     /// How much of the answer's body has gone so far.
     pub sent: u64,
+    /// Whether the answer is over: all of it went, or whoever asked has hung up.
+    pub over: bool,
 }
 
 /// A few words on all that was asked, for a test that fails.
@@ -81,6 +83,7 @@ pub struct Rule {
     throttle: Option<usize>,
     stall_head: bool,
     stall_after: Option<u64>,
+    trickle_after: Option<u64>,
     cut_after: Option<u64>,
     hang_up: bool,
 }
@@ -174,6 +177,12 @@ impl Rule {
     /// Sends so many bytes of the body and then nothing, until [`Front::release`].
     pub fn stall_after(mut self, bytes: u64) -> Self {
         self.stall_after = Some(bytes);
+        self
+    }
+
+    /// Sends so many bytes of the body and then a byte now and then, until [`Front::release`]: who asked is alive to it.
+    pub fn trickle_after(mut self, bytes: u64) -> Self {
+        self.trickle_after = Some(bytes);
         self
     }
 
@@ -373,7 +382,9 @@ impl Shared {
             authorised: login.is_some(),
             status: None,
             sent: 0,
+            over: false,
         });
+        let entry = Entry { at: entry, shared: Arc::clone(&self) };
         let rule = self.rule(&method, &path, login.as_deref());
         if rule.hang_up {
             return Err(Broken("hung up".to_owned()));
@@ -400,7 +411,7 @@ impl Shared {
             *response.body_mut() = Full::new(body.clone()).map_err(never).boxed();
         }
         let status = response.status().as_u16();
-        self.change(entry, |asked| asked.status = Some(status));
+        self.change(entry.at, |asked| asked.status = Some(status));
         let shared = self;
         Ok(response.map(|inner| Way {
             inner,
@@ -411,6 +422,7 @@ impl Shared {
             shared,
             pause: None,
             wait: None,
+            trickle: None,
         }))
     }
 
@@ -506,20 +518,37 @@ struct Way {
     rest: Bytes,
     rule: Rule,
     sent: u64,
-    entry: usize,
+    entry: Entry,
     shared: Arc<Shared>,
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
     /// Ends when the stall does.
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Tells when no more than a byte now and then has an end.
+    trickle: Option<watch::Receiver<u64>>,
 }
 
 impl Way {
     /// How many bytes may go now; `None` for all.
     fn most(&self) -> Option<u64> {
-        let until = [self.rule.cut_after, self.rule.stall_after].into_iter().flatten().min();
-        let until = until.map(|at| at.saturating_sub(self.sent));
+        if self.trickle.is_some() {
+            return Some(1);
+        }
+        let until = [self.rule.cut_after, self.rule.stall_after, self.rule.trickle_after];
+        let until = until.into_iter().flatten().min().map(|at| at.saturating_sub(self.sent));
         let tick = self.rule.throttle.map(|rate| (rate / TICKS) as u64);
         [until, tick].into_iter().flatten().min()
+    }
+}
+
+/// A request's place in the log, as long as it is not over.
+struct Entry {
+    at: usize,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.shared.change(self.at, |asked| asked.over = true);
     }
 }
 
@@ -558,6 +587,13 @@ impl Body for Way {
                 }));
                 continue;
             }
+            if this.rule.trickle_after.is_some_and(|at| this.sent >= at) {
+                this.rule.trickle_after = None;
+                this.trickle = Some(this.shared.released.subscribe());
+            }
+            if this.trickle.as_ref().is_some_and(|released| released.has_changed().unwrap_or(true)) {
+                this.trickle = None;
+            }
             if this.rest.is_empty() {
                 match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
                     None => return Poll::Ready(None),
@@ -568,13 +604,13 @@ impl Body for Way {
             }
             let most = this.most().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
             let part = this.rest.split_to(most.min(this.rest.len()));
-            if this.rule.throttle.is_some() {
+            if this.rule.throttle.is_some() || this.trickle.is_some() {
                 let tick = Duration::from_millis(1000 / TICKS as u64);
                 this.pause = Some(Box::pin(tokio::time::sleep(tick)));
             }
             let length = part.len() as u64;
             this.sent += length;
-            this.shared.change(this.entry, |asked| asked.sent += length);
+            this.shared.change(this.entry.at, |asked| asked.sent += length);
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
     }

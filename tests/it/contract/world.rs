@@ -28,7 +28,7 @@ enum Backstage {
     Real(bollard::Docker),
 }
 
-/// An image of two layers whose upper one comes slowly.
+/// An image of two layers. The upper one comes slowly on the fake engine, and only trickles from half way on on a real one.
 pub(super) struct Slow {
     /// Its name by tag.
     pub(super) reference: String,
@@ -38,6 +38,7 @@ pub(super) struct Slow {
     pub(super) base: String,
     /// The upper one.
     pub(super) top: String,
+    /// How much the fake engine will have downloaded when it has the whole image.
     bytes: u64,
     front: Option<Front>,
 }
@@ -219,27 +220,53 @@ impl<E: Engine> World<E> {
     /// Puts an image that nobody else knows behind a slow way.
     pub(super) async fn slow(&self) -> Slow {
         const BASE: usize = 64 << 10;
-        // What of it came before a cut is kept in whole MiB, where it is kept.
         const TOP: usize = 3 << 20;
+        const HALF: u64 = 3 << 19;
         const RATE: usize = 768 << 10;
-        let repository = format!("test/{}/slow", self.run);
+        let repository = format!("test/{}/slow-{}", self.run, crate::world::unique());
         let bytes = (BASE + TOP) as u64;
         if let Backstage::Fake(fake) = &self.backstage {
-            let image = FakeImage::new(&repository).layers(&[("base", BASE as u64), ("top", TOP as u64)]);
+            let [base, top] = ["base", "top"].map(|layer| format!("{layer} of {repository}"));
+            let image = FakeImage::new(&repository).layers(&[(&base, BASE as u64), (&top, TOP as u64)]);
             let (reference, digest) = (format!("{}/{repository}:1", self.registry), image.digest());
             fake.publish(&reference, image);
             fake.download_rate(RATE as u64);
             let by_digest = format!("{}/{repository}@{digest}", self.registry);
-            return Slow { reference, by_digest, base: "base".into(), top: "top".into(), bytes, front: None };
+            let bytes = fake.downloaded() + bytes;
+            return Slow { reference, by_digest, base, top, bytes, front: None };
         }
         let layers = [BASE, TOP].map(|bytes| Layer::random(bytes, crate::world::unique()).expect("a layer"));
         let [base, top] = layers.each_ref().map(|layer| layer.digest()["sha256:".len()..][..12].to_owned());
         let image = ImageSpec::new(layers.to_vec());
         let pushed = Registry::new(&self.registry).push(&repository, "1", &[image]).expect("it is pushed");
-        let front = Front::with(&self.registry, on("/blobs/").throttle(RATE));
+        let front = Front::with(&self.registry, on(&format!("/blobs/sha256:{top}")).trickle_after(HALF));
         let reference = format!("{}/{repository}:1", front.address);
         let by_digest = format!("{}/{repository}@{}", front.address, pushed.digest);
         Slow { reference, by_digest, base, top, bytes, front: Some(front) }
+    }
+
+    /// Lets come what trickles, and whatever is asked for from now on.
+    pub(super) fn let_go(&self, slow: &Slow) {
+        if let Some(front) = &slow.front {
+            front.clear();
+            front.release();
+        }
+    }
+
+    /// Returns how much of a layer is on its way or here, of the pull that has most of it.
+    pub(super) fn came(&self, slow: &Slow, layer: &str) -> u64 {
+        let of_layer = format!("/blobs/sha256:{layer}");
+        let log = slow.front.as_ref().map(Front::log).unwrap_or_default();
+        log.iter()
+            .filter(|asked| asked.path.contains(&of_layer))
+            .map(|asked| asked.sent)
+            .max()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Tells whether nobody fetches anything of an image any more.
+    pub(super) fn hung_up(&self, slow: &Slow) -> bool {
+        slow.front.as_ref().is_none_or(|front| front.log().iter().all(|asked| asked.over))
     }
 
     /// Returns how often the download of a layer was begun.
