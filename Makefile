@@ -18,7 +18,7 @@ parts: ## installs and starts what the tests stand on: engine, registries, image
 	tests/parts/with.sh true
 
 test: ## brings the parts up and runs all tests
-	tests/parts/with.sh $(CARGO) test --all-features
+	tests/parts/with.sh tests/parts/test.sh $(CARGO)
 
 demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for another job image)
 	tests/parts/with.sh $(MAKE) build
