@@ -22,6 +22,14 @@ pub struct Room {
     pub free_inodes: Option<u64>,
 }
 
+impl Room {
+    /// Returns how many bytes there are to each inode in use; `None`: the file system does not say.
+    pub(super) fn bytes_per_inode(&self) -> Option<u64> {
+        let used = self.inodes?.checked_sub(self.free_inodes?).filter(|used| *used > 0)?;
+        Some((self.bytes.saturating_sub(self.free_bytes) / used).max(1))
+    }
+}
+
 /// Where the engine keeps images, as far as it can be seen from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {

@@ -7,9 +7,14 @@
 //! Nothing is removed that the store cannot vouch for: without a store that can be written, before the clock is set, and
 //! until the jobs are gone that ran before the store began, nothing goes.
 
+mod barrier;
 mod gauge;
+mod inside;
 mod limits;
 mod lock;
+mod look;
+mod names;
+mod snapshot;
 mod told;
 
 use crate::engine::Engine;
@@ -20,7 +25,9 @@ use crate::settings::CacheSettings;
 use crate::store::{Lease, Store};
 
 pub use gauge::{Room, Site};
-pub use limits::Occasion;
+pub use limits::{Occasion, pressing};
+pub use look::Sight;
+pub use names::ImageNames;
 pub use told::{Blocked, Gone, Left, Report, Told};
 
 /// Who evicts, where, and by which settings.
@@ -48,28 +55,15 @@ pub struct Here<'a> {
     pub lives: &'a dyn Fn(&Lease) -> bool,
 }
 
-/// All that is seen at one moment: engine, store and disk.
-#[derive(Debug, Clone)]
-pub struct Sight {
-    /// What the policy sees.
-    pub snapshot: crate::policy::Snapshot,
-    /// The rules, with the marks in numbers of this host's disk.
-    pub rules: crate::policy::Rules,
-    /// The disk that images lie on; `None`: it cannot be seen from here.
-    pub room: Option<Room>,
-    /// Why nothing may be removed now; `None`: it may.
-    pub blocked: Option<Blocked>,
-    /// When.
-    pub at: Moment,
-}
-
 impl<E: Engine> Evictor<'_, E> {
     /// Looks at engine, store and disk, and changes nothing but the store's record of what is there since when.
     ///
     /// # Errors
     /// An engine that does not answer.
     pub async fn look(&self) -> Result<Sight, Failure> {
-        Err(Failure::system("not built yet"))
+        let mut sight = self.glance().await?;
+        self.recall(&mut sight);
+        Ok(sight)
     }
 
     /// Plans what goes on an occasion.
@@ -77,8 +71,8 @@ impl<E: Engine> Evictor<'_, E> {
     /// # Errors
     /// Pins that are larger than what images may take.
     pub fn plan(&self, sight: &Sight, occasion: &Occasion) -> Result<Plan, PlanError> {
-        let _ = occasion;
-        crate::policy::plan(&sight.snapshot, &sight.rules, sight.at.wall.as_secs_f64())
+        let rules = limits::sharpen(&sight.rules, occasion, sight.room.as_ref(), sight.used());
+        crate::policy::plan(&sight.snapshot, &rules, sight.at.wall.as_secs_f64())
     }
 
     /// Looks, plans and removes, under the evictor's lock; what happens is told as it happens.

@@ -253,6 +253,21 @@ impl Store {
         })
     }
 
+    /// Shows the contents on record for which `which` says so, one after the other; it sees them without their layers.
+    pub fn contents_that(&self, which: impl Fn(&Content) -> bool, mut each: impl FnMut(Content)) {
+        self.read(|db| {
+            let mut rows = db.prepare(&format!("{COLUMNS} ORDER BY content.id"))?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let (id, content) = row_of(row)?;
+                if let Some(content) = with_layers(db, (id, content.filter(&which)))? {
+                    each(content);
+                }
+            }
+            Ok(())
+        });
+    }
+
     /// Returns all contents on record, on this host or not.
     pub fn contents(&self) -> Vec<Content> {
         self.read(|db| {

@@ -72,7 +72,7 @@ pub use proofs::{Proof, Revocation};
 pub use pulls::{Pull, PullOutcome};
 pub use removals::{Mark, Removal};
 pub use sightings::Sighting;
-pub use tags::{RecentUse, Tag};
+pub use tags::{RecentUse, Tag, TagContent};
 pub use tidy::{Limits, Tidied};
 pub use times::JobTime;
 pub use trouble::{Trouble, TroubleKind};

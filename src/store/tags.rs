@@ -54,6 +54,17 @@ pub struct RecentUse {
     pub waited: Duration,
 }
 
+/// That jobs got a content by a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagContent {
+    /// The tag's full name.
+    pub tag: String,
+    /// The content.
+    pub content: ContentKey,
+    /// When a job did so last.
+    pub last: Duration,
+}
+
 impl Tag {
     /// Returns what the policy sees of it. `id` gives a content's name on this host, and `layers` are those it had.
     pub fn for_policy(
@@ -141,6 +152,22 @@ impl Store {
                 }
             }
             Ok(all)
+        })
+    }
+
+    /// Returns which contents jobs got by which tags, as far back as uses are on record.
+    pub fn tag_contents(&self) -> Vec<TagContent> {
+        self.read(|db| {
+            let mut rows = db.prepare(
+                "SELECT tag.name, content.digest, content.platform, max(recent_use.at_ms)
+                 FROM recent_use JOIN tag ON tag.id = recent_use.tag JOIN content ON content.id = recent_use.content
+                 GROUP BY recent_use.tag, recent_use.content",
+            )?;
+            let rows = rows.query_map([], |row| {
+                let (tag, last) = (row.get(0)?, time(row.get(3)?));
+                Ok(key_at(row, 1)?.map(|content| TagContent { tag, content, last }))
+            })?;
+            rows.filter_map(Result::transpose).collect()
         })
     }
 
