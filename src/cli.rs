@@ -184,6 +184,7 @@ async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
             operator_dir: operator_dir(settings.pull.docker_config_dir.as_deref(), config, home),
             registries: around::registries(host, settings),
             store: around::open_store(host, settings, &log),
+            who: host::Who::read(),
             departure,
         };
         prepare::run(&begun, &engine, around, &log).await

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -141,6 +142,44 @@ pub fn liveness(process: Process) -> Liveness {
             Err(Errno::ESRCH) => Liveness::Gone,
             _ => Liveness::Unknown,
         },
+    }
+}
+
+/// This process, its runner, and how it sees the time and other processes.
+#[derive(Clone)]
+pub struct Who {
+    /// This process.
+    pub this: Process,
+    /// The runner that started it.
+    pub runner: Process,
+    moment: Rc<dyn Fn() -> Moment>,
+    liveness: Rc<dyn Fn(Process) -> Liveness>,
+}
+
+impl Who {
+    /// Reads who this process is.
+    pub fn read() -> Self {
+        Self::new(process(std::process::id()).unwrap_or_default(), runner(), moment, liveness)
+    }
+
+    /// Says who this process is, and what it sees.
+    pub fn new(
+        this: Process,
+        runner: Process,
+        moment: impl Fn() -> Moment + 'static,
+        liveness: impl Fn(Process) -> Liveness + 'static,
+    ) -> Self {
+        Self { this, runner, moment: Rc::new(moment), liveness: Rc::new(liveness) }
+    }
+
+    /// Returns the time on all clocks.
+    pub fn moment(&self) -> Moment {
+        (self.moment)()
+    }
+
+    /// Returns whether a process runs.
+    pub fn liveness(&self, process: Process) -> Liveness {
+        (self.liveness)(process)
     }
 }
 

@@ -36,6 +36,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let image = &inquiry.wish.reference;
         let purpose = &inquiry.wish.purpose;
         self.log.line(format!("Pulling {purpose} {} ({}) ...", image.familiar(), wanted.digest));
+        // Until all of the job's images are here, its tag may move on; and nothing that goes right now shall count as here.
+        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()].into_iter().flatten();
+        self.leases.on_digests(&self.desk.store, digests, self.log).await;
         let sources = self.sources(image, self.digest_to_pull(inquiry, wanted), wanted)?;
         let brought = self.together(inquiry, wanted, &sources).await?;
         if image.tag().is_some() && image.digest().is_none() {

@@ -12,6 +12,7 @@ mod fake;
 mod fault;
 pub mod flight;
 mod inquiry;
+mod leases;
 mod login;
 mod pull;
 mod registries;
@@ -33,6 +34,7 @@ use crate::store;
 
 pub use desk::Desk;
 pub use fault::PullFault;
+pub use leases::Leases;
 pub use login::{Login, Logins, operator_dir};
 pub use registries::{Online, Registries};
 
@@ -52,6 +54,8 @@ pub struct Fetcher<'a, E, R> {
     pub native: &'a Platform,
     /// The job's logins.
     pub logins: &'a Logins,
+    /// The job's leases.
+    pub leases: &'a Leases,
     /// The job log.
     pub log: &'a JobLog,
 }

@@ -61,6 +61,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// Returns the images of all containers.
+    pub fn images(&self) -> impl Iterator<Item = &ImageWish> {
+        [&self.build, &self.helper].into_iter().chain(self.services.iter().map(|service| &service.image))
+    }
+
     /// Decides all images of a job, or says why it may not have one.
     pub fn decide(job: &JobSpec, settings: &JobSettings, native: &Platform) -> Result<Self, Failure> {
         let mut notes = Vec::new();

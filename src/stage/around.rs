@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fetch::Online;
 use crate::fetch::flight::Departure;
-use crate::host::{self, Host};
+use crate::host::{self, Host, Who};
 use crate::joblog::JobLog;
 use crate::registry::{Proxies, RegistrySettings};
 use crate::settings::Settings;
@@ -18,6 +18,8 @@ pub struct Around<R> {
     pub registries: R,
     /// The facts.
     pub store: Store,
+    /// This process and those around it.
+    pub who: Who,
     /// The wish that this process ends.
     pub departure: Departure,
 }

@@ -11,6 +11,7 @@ pub mod cleanup;
 pub mod config;
 pub mod ended;
 pub mod exec;
+pub mod found;
 pub mod handover;
 pub mod hint;
 pub mod leases;

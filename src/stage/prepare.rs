@@ -1,30 +1,24 @@
 //! `hearth prepare`: images, network, volumes and containers, so that the stages find them ready.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
-use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::{Either, join, join_all, select};
-use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::apply::{self, NotMade};
 use super::around::Around;
 use super::begin::Begun;
+use super::found::{self, Found};
 use super::hint::BuildHint;
-use super::leases::Leases;
+use super::leases;
 use super::services;
 use crate::engine::{API_HINT_FILE, Engine, EngineVersion};
-use crate::fetch::{Desk, Fetcher, Logins, Registries, Settled};
-use crate::host;
+use crate::fetch::{Desk, Fetcher, Logins, Registries};
 use crate::image::Platform;
-use crate::job::{JobSpec, Names};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::spec::ContainerSpec;
-use crate::plan::{Context, Ground, ImageWish, JobImages, JobPlan, Wishes};
-use crate::store::JobTime;
+use crate::plan::{Context, Ground, ImageWish, JobPlan, Wishes};
 
 /// Prepares a job. It may be run again after it was killed at any point.
 pub async fn run<E: Engine, R: Registries>(
@@ -43,28 +37,28 @@ pub async fn run<E: Engine, R: Registries>(
     log.line(greeting(&version, settings.runner.as_deref()));
     let native = Platform::new(&version.os, &version.arch, "");
     let wishes = Wishes::decide(job, &settings.job, &native)?;
-    let leases = Leases::of(begun);
+    let Around { operator_dir, registries, store, who, departure } = around;
+    let leases = leases::of(begun, who);
     let ground = Ground::decide(job, names, settings, Some(leases.owner()))?;
     for note in wishes.notes.iter().chain(&ground.notes) {
         log.note(note);
     }
 
-    let Around { operator_dir, registries, store, departure } = around;
     let logins = Logins::read(job, operator_dir.as_deref(), log);
-    leases.on_references(&store, &wishes);
+    leases.on_references(&store, &wishes, std::iter::empty(), log).await;
     let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
-    let fetcher = Fetcher { engine, desk: &desk, job, settings, native: &native, logins: &logins, log };
+    let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
+    let fetcher = Fetcher { engine, desk, job, settings, native, logins, leases, log };
     // What an attempt before this one asked for may come even later.
     let in_doubt = hints.was_making();
     hints.set_making(true);
-    let made = looked_up_and_made(resolve_all(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
+    let made = looked_up_and_made(Found::of(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
     desk.write_down();
     if let Err(failure) = &made {
         hints.set_making(in_doubt || failure.unanswered);
     }
     let (found, network) = made?;
-    leases.on_contents(&desk.store, &found.settled);
-    let images = &found.images;
+    let images = &found.images()?;
 
     let (owner, engine_name) = (leases.owner(), &version.name);
     let context =
@@ -131,70 +125,6 @@ fn greeting(version: &EngineVersion, runner: Option<&str>) -> String {
         version.os,
         version.arch
     )
-}
-
-/// Resolves every image once, all side by side. The first failure ends it: other pulls would only delay the answer.
-async fn resolve_all<E: Engine, R: Registries>(
-    fetcher: &Fetcher<'_, E, R>,
-    wishes: &Wishes,
-) -> Result<Found, Failure> {
-    let mut wanted: Vec<&ImageWish> = vec![&wishes.build, &wishes.helper];
-    wanted.extend(wishes.services.iter().map(|s| &s.image));
-    let key = |wish: &ImageWish| {
-        (
-            wish.reference.normalized(),
-            wish.platform.clone().map(|p| p.to_string()),
-            format!("{:?}", wish.policies),
-        )
-    };
-    let mut unique: BTreeMap<_, &ImageWish> = BTreeMap::new();
-    for wish in &wanted {
-        unique.entry(key(wish)).or_insert(wish);
-    }
-    let mut under_way: FuturesUnordered<_> =
-        unique.into_iter().map(|(key, wish)| async move { (key, fetcher.resolve(wish).await) }).collect();
-    let mut resolved: BTreeMap<_, Settled> = BTreeMap::new();
-    while let Some((key, result)) = under_way.next().await {
-        resolved.insert(key, result?);
-    }
-    let find = |wish: &ImageWish| {
-        resolved.get(&key(wish)).map(|settled| settled.image.clone()).ok_or_else(|| {
-            Failure::system(format!("{} {} was not looked up", wish.purpose, wish.reference.familiar()))
-        })
-    };
-    let images = JobImages {
-        build: find(&wishes.build)?,
-        helper: find(&wishes.helper)?,
-        services: wishes.services.iter().map(|s| find(&s.image)).collect::<Result<_, _>>()?,
-    };
-    Ok(Found { images, settled: resolved.into_values().collect() })
-}
-
-/// All images of a job, and what it took to have them.
-struct Found {
-    images: JobImages,
-    settled: Vec<Settled>,
-}
-
-impl Found {
-    /// Returns where the time went; downloads and unpackings of several images run side by side, so the longest counts.
-    fn time(&self, job: &JobSpec, names: &Names, total: Duration, created: Duration) -> JobTime {
-        let longest = |of: fn(&Settled) -> Option<Duration>| self.settled.iter().filter_map(of).max();
-        let resolve = longest(|settled| Some(settled.took)).unwrap_or_default();
-        JobTime {
-            job: format!("{} {}", names.key(), job.server),
-            project: Some(job.project_key()),
-            started: host::now().saturating_sub(total),
-            image: self.images.build.name.clone(),
-            warm: self.settled.iter().all(|settled| settled.warm),
-            resolve: Some(resolve),
-            download: longest(|settled| settled.download),
-            extract: longest(|settled| settled.extract),
-            create: Some(created.saturating_sub(resolve)),
-            services: Some(total.saturating_sub(created)),
-            total: Some(total),
-        }
-    }
 }
 
 /// Waits for all to end; the first failure in their order counts.
@@ -278,8 +208,8 @@ impl<E: Engine, R: Registries> Make<'_, E, R> {
             Err(NotMade::Failed(failure)) => return Err(failure),
             Err(NotMade::ImageMissing) => {}
         }
-        let again = self.fetcher.resolve(wish).await?;
-        let spec = ContainerSpec { image: again.image.pinned, ..spec.clone() };
+        let image = found::again(self.fetcher, wish).await?.image.pinned;
+        let spec = ContainerSpec { image, ..spec.clone() };
         match apply::container(self.engine, &spec, self.log).await {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(failure)) => Err(failure),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Result, Row, params};
 
 use super::Store;
-use super::removals::Removal;
+use super::removals::{self, Removal};
 use super::values::{int, ms, seconds, time, uint};
 use crate::moment::{Moment, Process};
 
@@ -83,14 +83,23 @@ pub(super) fn delete(db: &Connection, lease: &Lease) -> Result<()> {
     Ok(())
 }
 
+/// What a lease came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Granted {
+    /// The removals that were under way then of what it is on: such an image may go although it is seen to be there.
+    pub under_way: Vec<Removal>,
+    /// How often removals, of whatever, began or ended on this host: as long as that number stays, what was seen since is
+    /// still there, unless it is among those under way.
+    pub changes: u64,
+}
+
 impl Store {
-    /// Writes leases down at once, before their images are looked for, and returns the removals that were under way then
-    /// of what they are on: such an image may go although it is seen to be there.
-    pub fn lease(&self, leases: &[Lease]) -> Vec<Removal> {
+    /// Writes leases down at once, before their images are looked for.
+    pub fn lease(&self, leases: &[Lease]) -> Granted {
         if leases.is_empty() {
-            return Vec::new();
+            return Granted::default();
         }
-        let removals = self.write(|db| {
+        let granted = self.write(|db| {
             for lease in leases {
                 db.execute(
                     "INSERT OR REPLACE INTO lease (job, kind, name, at_ms, boot_ms, boot_id, pid, started, expires)
@@ -108,10 +117,11 @@ impl Store {
                     ],
                 )?;
             }
-            super::removals::all(db)
+            Ok(Granted { under_way: removals::all(db)?, changes: removals::changes(db)? })
         });
-        let concerns = |removal: &Removal| leases.iter().any(|lease| removal.concerns(&lease.name));
-        removals.unwrap_or_default().into_iter().filter(concerns).collect()
+        let mut granted = granted.unwrap_or_default();
+        granted.under_way.retain(|removal| leases.iter().any(|lease| removal.concerns(&lease.name)));
+        granted
     }
 
     /// Drops all leases of a job.

@@ -64,7 +64,7 @@ pub use contents::{Content, ContentFact, ContentKey, Layer, Link, Origin};
 pub use engines::EngineFacts;
 pub use fold::FoldRules;
 pub use key::HashKey;
-pub use leases::{Lease, LeaseKind};
+pub use leases::{Granted, Lease, LeaseKind};
 pub use lock::Held;
 pub use pins::Pin;
 pub use place::{Sharing, StorePlace};

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::Store;
 use super::leases::{self, Lease, process_at};
-use super::values::{int, ms, time};
+use super::values::{int, ms, time, uint};
 use crate::moment::{Moment, Process};
 
 /// After which time a removal on record is over in any case: engines take seconds, on a slow card a minute or two.
 pub(super) const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// The note of how often removals began or ended.
+const CHANGES: &str = "removals";
 
 /// That an image is being removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +62,21 @@ pub(super) fn all(db: &Connection) -> Result<Vec<Removal>> {
     rows.collect()
 }
 
+/// How often removals began or ended.
+pub(super) fn changes(db: &Connection) -> Result<u64> {
+    let sql = "SELECT value FROM note WHERE name = ?1 AND typeof(value) = 'integer'";
+    Ok(db.query_row(sql, [CHANGES], |row| row.get(0)).optional()?.map_or(0, uint))
+}
+
+fn count(db: &Connection) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO note (name, value) VALUES (?1, ?2)";
+    db.execute(sql, params![CHANGES, int(changes(db)? + 1)])?;
+    Ok(())
+}
+
 pub(super) fn delete(db: &Connection, names: &[String]) -> Result<()> {
     db.execute("DELETE FROM removal WHERE names = ?1", [names.join(" ")])?;
-    Ok(())
+    count(db)
 }
 
 impl Store {
@@ -87,6 +102,7 @@ impl Store {
                     int(removal.by.started)
                 ],
             )?;
+            count(db)?;
             Ok(Mark::Made)
         });
         mark.unwrap_or(Mark::Unknown)

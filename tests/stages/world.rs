@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage};
 use hearth::fetch::flight::Departure;
+use hearth::host::Who;
 use hearth::image::ImageRef;
 use hearth::job::{Names, StageEnv};
 use hearth::outcome::{Failure, Fault};
@@ -260,7 +261,8 @@ impl World {
     pub(crate) fn around(&self) -> Around<Fake> {
         let (_, departure) = Departure::new();
         let (operator_dir, registries) = (self.operator_dir.clone(), self.fake.clone());
-        Around { operator_dir, registries, store: self.store(), departure }
+        let who = Who::read();
+        Around { operator_dir, registries, store: self.store(), who, departure }
     }
 
     /// Opens the facts, as each process does.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{BackOff, Batch, Lease, LeaseKind, Mark, Pin, Proof, Removal, Revocation, Store};
+use super::super::{BackOff, Batch, Granted, Lease, LeaseKind, Mark, Pin, Proof, Removal, Revocation, Store};
 use super::{DAY, Dir, ME, MINUTE, NOW, changes, digest, moment, open};
 use crate::moment::Moment;
 
@@ -67,7 +67,7 @@ fn a_lease_holds_by_the_clock_of_its_boot() {
         lasts: HOUR,
     };
     let content = Lease { kind: LeaseKind::Content, name: digest("a"), ..lease.clone() };
-    assert_eq!(store.lease(&[lease.clone(), content.clone()]), []);
+    assert_eq!(store.lease(&[lease.clone(), content.clone()]), Granted::default());
     assert_eq!(store.leases(&moment(HOUR)), [content, lease]);
     let stepped = Moment { wall: NOW + DAY * 900, ..moment(HOUR) };
     assert_eq!(store.leases(&stepped).len(), 2);
@@ -100,12 +100,15 @@ fn a_removal_yields_to_a_lease_and_a_lease_sees_a_removal() {
     let both = removal(&["sha256:1", "a:1"]);
     assert_eq!(store.mark_removal(&both, |_| true), Mark::Leased(Box::new(lease("a:1", MINUTE))));
     assert_eq!(store.mark_removal(&both, |lease| lease.owner != ME), Mark::Made);
-    assert_eq!(store.lease(&[lease("a:1", MINUTE * 3)]), std::slice::from_ref(&both));
-    assert_eq!(store.lease(&[lease("b:1", MINUTE * 3)]), []);
+    let granted = store.lease(&[lease("a:1", MINUTE * 3)]);
+    assert_eq!(granted, Granted { under_way: vec![both.clone()], changes: 1 });
+    assert_eq!(store.lease(&[lease("b:1", MINUTE * 3)]), Granted { under_way: Vec::new(), changes: 1 });
     assert_eq!(store.removals(&moment(HOUR / 4)), std::slice::from_ref(&both));
     assert_eq!(store.removals(&moment(HOUR * 2)), []);
     store.unmark_removal(&both);
     assert_eq!(store.removals(&moment(HOUR / 4)), []);
+    // Who looked at something while it was being removed hears of that also afterwards.
+    assert_eq!(store.lease(&[lease("a:1", MINUTE * 3)]), Granted { under_way: Vec::new(), changes: 2 });
     assert_eq!(Store::void().mark_removal(&both, |_| true), Mark::Unknown);
 }
 
