@@ -2,6 +2,7 @@
 
 use crate::policy::{Rules, Score, Water};
 use crate::settings::{Amount, CacheSettings, Marks, Rule};
+use crate::units::ByteSize;
 
 use super::gauge::Room;
 
@@ -142,18 +143,14 @@ impl Goal {
 
     /// Says in words which limits are passed.
     pub(super) fn words(&self, room: Option<&Room>, used: u64) -> Vec<String> {
-        use crate::units::ByteSize;
         let mut words = Vec::new();
-        if let (Some(wanted), Some(room)) = (self.free_bytes, room) {
-            if room.free_bytes < wanted {
-                let (free, wanted) = (ByteSize(room.free_bytes), ByteSize(wanted));
-                words.push(format!("{free} are free and {wanted} shall be"));
-            }
+        let free = self.free_bytes.zip(room.map(|room| room.free_bytes));
+        if let Some((wanted, free)) = free.filter(|(wanted, free)| free < wanted) {
+            words.push(format!("{} are free and {} shall be", ByteSize(free), ByteSize(wanted)));
         }
-        if let (Some(wanted), Some(free)) = (self.free_inodes, room.and_then(|room| room.free_inodes)) {
-            if free < wanted {
-                words.push(format!("{free} inodes are free and {wanted} shall be"));
-            }
+        let free = self.free_inodes.zip(room.and_then(|room| room.free_inodes));
+        if let Some((wanted, free)) = free.filter(|(wanted, free)| free < wanted) {
+            words.push(format!("{free} inodes are free and {wanted} shall be"));
         }
         if let Some(most) = self.image_bytes.filter(|most| used > *most) {
             words.push(format!("images take {} and may take {}", ByteSize(used), ByteSize(most)));

@@ -73,17 +73,17 @@ impl<E: Engine> Evictor<'_, E> {
     /// An engine that does not answer.
     pub async fn site(&self) -> Result<Site, Failure> {
         let info = self.engine.info().await?;
-        Ok(Site::find(&info, self.engine.endpoint(), self.cache.data_root.as_deref()))
+        Ok(Site::find(&info, self.engine.endpoint(), self.cache.data_root.as_deref(), self.here.disk))
     }
 
     /// Looks without what only an order of removals needs: recent uses, and layers of images that are gone.
     pub(super) async fn glance(&self) -> Result<Sight, Failure> {
         let info = self.engine.info().await?;
-        let site = Site::find(&info, self.engine.endpoint(), self.cache.data_root.as_deref());
+        let site = Site::find(&info, self.engine.endpoint(), self.cache.data_root.as_deref(), self.here.disk);
         let at = (self.here.moment)();
         let images = self.engine.images().await?;
         let containers = self.engine.containers().await?;
-        let room = match site.measure() {
+        let room = match site.measure(self.here.disk) {
             Some(room) => Some(room),
             None => inside::measure(self.engine, &containers).await,
         };

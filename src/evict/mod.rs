@@ -7,7 +7,9 @@
 //! Nothing is removed that the store cannot vouch for: without a store that can be written, before the clock is set, and
 //! until the jobs are gone that ran before the store began, nothing goes.
 
+mod apply;
 mod barrier;
+mod build_cache;
 mod gauge;
 mod inside;
 mod limits;
@@ -16,6 +18,8 @@ mod look;
 mod names;
 mod snapshot;
 mod told;
+mod turn;
+mod volumes;
 
 use crate::engine::Engine;
 use crate::moment::{Moment, Process};
@@ -24,7 +28,7 @@ use crate::policy::{Plan, PlanError};
 use crate::settings::CacheSettings;
 use crate::store::{Lease, Store};
 
-pub use gauge::{Room, Site};
+pub use gauge::{Disk, Room, Site, disk};
 pub use limits::{Occasion, pressing};
 pub use look::Sight;
 pub use names::ImageNames;
@@ -42,7 +46,7 @@ pub struct Evictor<'a, E: Engine> {
     pub here: Here<'a>,
 }
 
-/// The process that evicts, and how it sees time and other processes.
+/// The process that evicts, and how it sees time, other processes and disks.
 #[derive(Clone, Copy)]
 pub struct Here<'a> {
     /// This process.
@@ -53,6 +57,8 @@ pub struct Here<'a> {
     pub clock_is_set: Option<bool>,
     /// Whether the owner of a lease may still run.
     pub lives: &'a dyn Fn(&Lease) -> bool,
+    /// How disks are measured: [`disk`].
+    pub disk: Disk<'a>,
 }
 
 impl<E: Engine> Evictor<'_, E> {
@@ -73,14 +79,5 @@ impl<E: Engine> Evictor<'_, E> {
     pub fn plan(&self, sight: &Sight, occasion: &Occasion) -> Result<Plan, PlanError> {
         let rules = limits::sharpen(&sight.rules, occasion, sight.room.as_ref(), sight.used());
         crate::policy::plan(&sight.snapshot, &rules, sight.at.wall.as_secs_f64())
-    }
-
-    /// Looks, plans and removes, under the evictor's lock; what happens is told as it happens.
-    ///
-    /// # Errors
-    /// An engine that does not answer. What cannot be removed is no error but in the report.
-    pub async fn turn(&self, occasion: Occasion, tell: &mut dyn FnMut(Told)) -> Result<Report, Failure> {
-        let _ = (occasion, tell);
-        Err(Failure::system("not built yet"))
     }
 }

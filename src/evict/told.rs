@@ -79,13 +79,8 @@ pub enum Told {
     VolumeGone(String),
     /// The build cache was cut by so many bytes.
     BuildCache(u64),
-    /// A limit is passed, and nothing may go. Told once, until the limit is kept again.
-    Stuck {
-        /// What is wrong, and who holds the bytes.
-        words: String,
-        /// What to do.
-        hint: String,
-    },
+    /// A limit is passed and cannot be kept: what is wrong, and who holds the bytes. Told once, until it is kept again.
+    Stuck(String),
 }
 
 impl fmt::Display for Told {
@@ -103,7 +98,7 @@ impl fmt::Display for Told {
             Self::Left(left) => write!(f, "left {}: {}", left.name, left.why),
             Self::VolumeGone(name) => write!(f, "removed volume {name}: its project ran no job for long"),
             Self::BuildCache(bytes) => write!(f, "cut the engine's build cache by {}", ByteSize(*bytes)),
-            Self::Stuck { words, hint } => write!(f, "{words}; {hint}"),
+            Self::Stuck(words) => write!(f, "the disk stays too full: {words}"),
         }
     }
 }
@@ -131,4 +126,17 @@ pub struct Report {
     pub before: Option<Room>,
     /// The disk after.
     pub after: Option<Room>,
+}
+
+impl Report {
+    /// Keeps what was told.
+    pub(super) fn keep(&mut self, told: &Told) {
+        match told {
+            Told::Gone(gone) => self.gone.push(gone.clone()),
+            Told::Left(left) => self.left.push(left.clone()),
+            Told::VolumeGone(name) => self.volumes.push(name.clone()),
+            Told::BuildCache(bytes) => self.build_cache += bytes,
+            Told::Waits | Told::Begins(_) | Told::Stuck(_) => {}
+        }
+    }
 }
