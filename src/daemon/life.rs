@@ -19,7 +19,7 @@ use super::round::{Round, Rounded};
 use super::signals::Wish;
 use super::world::World;
 use crate::engine::{Engine, Events};
-use crate::evict::Site;
+use crate::evict::{self, Site};
 use crate::outcome::Failure;
 use crate::settings::Settings;
 use crate::store::{Store, StorePlace};
@@ -292,6 +292,6 @@ async fn connect<W: World>(world: &W, settings: &Settings) -> Result<Way<W::Engi
     let engine = world.engine(settings)?;
     let events = engine.events().await?;
     let info = engine.info().await?;
-    let site = Site::find(&info, engine.endpoint(), settings.cache.data_root.as_deref());
+    let site = Site::find(&info, engine.endpoint(), settings.cache.data_root.as_deref(), &evict::disk);
     Ok(Way { engine, events, site })
 }

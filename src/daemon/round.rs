@@ -9,7 +9,7 @@ use super::reap::Reaped;
 use super::report::RoundReport;
 use super::world::World;
 use crate::engine::EngineError;
-use crate::evict::{Evictor, Here, Occasion, Told};
+use crate::evict::{Evictor, Here, Occasion, Site, Told};
 use crate::moment::{Liveness, Moment};
 use crate::outcome::Failure;
 use crate::policy::ClockState;
@@ -87,12 +87,13 @@ impl<W: World> Round<'_, W> {
             moment: &|| self.world.moment(),
             clock_is_set: self.world.clock_is_set(),
             lives: &|lease| self.world.liveness(lease.owner) != Liveness::Gone,
+            disk: &|dir| self.world.measure(&Site::Here(dir.to_owned())),
         };
         let evictor = Evictor { engine: self.engine, store, cache: &self.settings.cache, here };
         let occasion = if why == Why::News { Occasion::AfterPull } else { Occasion::Tick };
         let mut tell = |told: Told| {
             let level = match &told {
-                Told::Stuck { .. } => Level::Error,
+                Told::Stuck(_) => Level::Error,
                 Told::Gone(_) | Told::VolumeGone(_) | Told::BuildCache(_) => Level::Notice,
                 Told::Waits | Told::Begins(_) | Told::Left(_) => Level::Info,
             };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::{Docker, Engine, endpoint};
-use crate::evict::{Room, Site};
+use crate::evict::{self, Room, Site};
 use crate::host::{self, Host};
 use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
@@ -39,7 +39,7 @@ pub trait World {
 
     /// Returns how much of the disk of the images is free; `None`: it cannot be seen from here.
     fn measure(&self, site: &Site) -> Option<Room> {
-        site.measure()
+        site.measure(&evict::disk)
     }
 
     /// Returns what is known of a process.

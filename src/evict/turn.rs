@@ -5,7 +5,7 @@ use crate::outcome::Failure;
 use crate::policy::{Ending, Plan, Rules, Score, plan};
 use crate::units::ByteSize;
 
-use super::limits::{Goal, Occasion, sharpen};
+use super::limits::{Goal, Occasion, pressing, sharpen};
 use super::look::Sight;
 use super::told::{Blocked, Report, Told};
 use super::{Evictor, lock};
@@ -26,6 +26,13 @@ impl<E: Engine> Evictor<'_, E> {
         }
         if !self.store.is_working() {
             return Ok(Report { blocked: Some(Blocked::NoStore), ..Report::default() });
+        }
+        if matches!(occasion, Occasion::AfterPull | Occasion::BeforePull { .. }) {
+            let room = self.site().await?.measure(self.here.disk);
+            if room.is_some() && !pressing(self.cache, room.as_ref(), &occasion) {
+                let ending = Some(Ending::NotNeeded);
+                return Ok(Report { ending, before: room, after: room, ..Report::default() });
+            }
         }
         let Some(_lock) = lock::take(self.store, &occasion, || tell(Told::Waits)).await else {
             return Ok(Report { busy: true, ..Report::default() });
