@@ -264,13 +264,17 @@ impl<'a, W: World> Daemon<'a, W> {
     fn end(&mut self) {
         self.notifier.stopping();
         self.report.next_round = None;
-        self.write_report();
+        self.put_down();
         self.journal.say(Level::Info, "the daemon ends");
     }
 
     fn write_report(&mut self) {
         let wait = self.agenda.next_tick().saturating_sub(self.now());
         self.report.next_round = Some((self.world.moment().wall + wait).as_secs());
+        self.put_down();
+    }
+
+    fn put_down(&self) {
         match self.report.write(&self.place) {
             Ok(()) => self.journal.well("report", "what the daemon does can be written down again"),
             Err(error) => {

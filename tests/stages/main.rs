@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod cleanup;
 mod counts;
+mod daemon;
 mod ends;
 mod flights;
 mod handover;

@@ -1,0 +1,7 @@
+//! The daemon on the fake engine: what it does, when, and what it leaves alone.
+
+mod host;
+mod killed;
+mod reaping;
+mod rounds;
+mod troubles;
