@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::daemon;
 use crate::daemon::journal::{Journal, Level};
+use crate::daemon::{self, World};
+use crate::evict::Here;
 use crate::fetch::flight::Departure;
 use crate::fetch::operator_dir;
 use crate::host::{self, Host};
 use crate::job::{StageEnv, Step};
 use crate::joblog::JobLog;
+use crate::moment::Liveness;
+use crate::operator::commands::HostCommand;
+use crate::operator::desk::{self, Desk};
 use crate::operator::{check, simulate, simulate_args, simulate_host, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::settings::{self, Settings, Sources};
@@ -49,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Replays this host's jobs, or a trace: what each rule of the cache would have cost at each budget
     Simulate(Box<simulate_args::SimulateArgs>),
+    #[command(flatten)]
+    Host(Box<HostCommand>),
     /// Looks after this host between jobs: removes what dead jobs left, keeps the disk from filling up
     Daemon(DaemonArgs),
     /// Runs one job through the installed driver, without GitLab
@@ -121,6 +127,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
             check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
         Command::Simulate(args) => simulate_command(host, &args),
+        Command::Host(command) => runtime.block_on(host_command(host, &command)),
         Command::Daemon(args) => runtime.block_on(daemon_command(host, args)),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
     };
@@ -257,6 +264,28 @@ fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
     let around = simulate::Around { history: &history, progress: &progress };
     // The lock on stderr is not held: progress comes from other threads.
     simulate::run(args, &around, &mut io::stdout().lock(), &mut io::stderr())
+}
+
+async fn host_command(host: &Host, command: &HostCommand) -> u8 {
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let world = daemon::OnHost { host, config: command.config() };
+    let given = world.settings().and_then(|settings| Ok((world.engine(&settings)?, settings)));
+    let (engine, settings) = match given {
+        Ok(given) => given,
+        Err(failure) => {
+            let _ = writeln!(err, "{failure}");
+            return desk::WRONG;
+        }
+    };
+    let place = world.store(&settings);
+    let here = Here {
+        process: world.process(),
+        moment: &host::moment,
+        clock_is_set: world.clock_is_set(),
+        lives: &|lease| world.liveness(lease.owner) != Liveness::Gone,
+    };
+    let desk = Desk { settings: &settings, place: place.as_ref(), engine: &engine, here };
+    command.run(&desk, &mut out, &mut err).await
 }
 
 async fn daemon_command(host: &Host, args: DaemonArgs) -> u8 {

@@ -1,7 +1,17 @@
 //! What operators run by hand: one file per command.
 
 pub mod check;
+pub mod commands;
+pub mod desk;
+pub mod evict;
+pub mod explain;
+mod explain_words;
 mod find;
+pub mod images;
+mod images_table;
+mod marks;
+pub mod pin;
+mod pin_set;
 pub mod simulate;
 pub mod simulate_args;
 pub mod simulate_host;
@@ -10,6 +20,8 @@ mod simulate_host_tests;
 mod simulate_table;
 #[cfg(test)]
 mod simulate_tests;
+pub mod status;
+mod status_words;
 mod table;
 mod try_args;
 pub mod try_job;
