@@ -283,6 +283,7 @@ async fn host_command(host: &Host, command: &HostCommand) -> u8 {
         moment: &host::moment,
         clock_is_set: world.clock_is_set(),
         lives: &|lease| world.liveness(lease.owner) != Liveness::Gone,
+        disk: &crate::evict::disk,
     };
     let desk = Desk { settings: &settings, place: place.as_ref(), engine: &engine, here };
     command.run(&desk, &mut out, &mut err).await
