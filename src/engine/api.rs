@@ -163,9 +163,11 @@ pub struct ImageSummary {
     pub id: String,
     /// Its names with a tag, as the engine writes them.
     pub tags: Vec<String>,
-    /// Its names with a digest, `repository@sha256:…`, as the engine writes them.
+    /// Its names with a digest, `repository@sha256:…`, as the engine writes them. containerd's store lists the digest of one
+    /// of its names only; [`Engine::image`] tells all.
     pub digests: Vec<String>,
-    /// All that it holds, in bytes, as the engine counts it: what it shares with other images too.
+    /// All that it holds, in bytes, as the engine counts it: what it shares with other images too, and with containerd's
+    /// store both blobs and unpacked layers, where [`ImageFacts::bytes`] has the blobs alone.
     pub bytes: u64,
     /// When it was built, since the epoch; zero: it does not say.
     pub created: Duration,

@@ -19,6 +19,8 @@ use super::podman;
 pub const MINIMUM_API: Api = Api(1, 41);
 /// The newest API version whose changes hearth knows.
 pub(super) const NEWEST_API: Api = Api(1, 47);
+/// How often a call is made again over which the engine stumbled.
+pub(super) const STUMBLES: usize = 5;
 /// The file in the attempt's directory that tells later stages the API version. A hint: they ask where it is missing.
 pub const API_HINT_FILE: &str = "hearth-api";
 

@@ -144,13 +144,21 @@ pub(super) fn volume(spec: &VolumeSpec) -> VolumeCreateRequest {
     VolumeCreateRequest { name: Some(spec.name.clone()), labels: map(&spec.labels), ..Default::default() }
 }
 
+/// What stands in listings for a name that an image does not have.
+pub(super) const NO_NAME: &str = "<none>";
+
+/// Returns names with a tag: containerd's store and Podman have those with a digest among them.
+pub(super) fn tags(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| !name.contains(NO_NAME) && !name.contains('@')).collect()
+}
+
 /// Reads an image's facts.
 pub(super) fn image(inspect: ImageInspect) -> ImageFacts {
     let config = inspect.config.unwrap_or_default();
     let check = config.healthcheck.and_then(|h| h.test).unwrap_or_default();
     ImageFacts {
         id: inspect.id.unwrap_or_default(),
-        tags: inspect.repo_tags.unwrap_or_default(),
+        tags: tags(inspect.repo_tags.unwrap_or_default()),
         repo_digests: inspect.repo_digests.unwrap_or_default(),
         os: inspect.os.unwrap_or_default(),
         architecture: inspect.architecture.unwrap_or_default(),

@@ -10,7 +10,7 @@ use super::api::{
     Attached, ContainerState, ContainerSummary, Created, Creation, Engine, EngineVersion, Events,
     ExecRunning, ExecState, ImageSummary, LogsRequest, ObjectSummary, Output, PullRequest, Removal, Tagging,
 };
-use super::client::{Api, Docker, MINIMUM_API, NEWEST_API};
+use super::client::{Api, Docker, MINIMUM_API, NEWEST_API, STUMBLES};
 use super::convert;
 use super::error::EngineError;
 use super::info::{self, EngineInfo};
@@ -23,8 +23,6 @@ use crate::plan::spec::{ContainerSpec, ExecSpec, NetworkSpec, VolumeSpec};
 
 /// What engines without a default pool of IPv6 addresses (before Docker 27) say to a network without a subnet.
 const NO_IPV6_POOL: &str = "IPv6 address pool";
-/// How often a call is made again over which Podman stumbled.
-const STUMBLES: usize = 5;
 /// The option by which Docker marks the bridge that it makes itself.
 const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
 
@@ -152,6 +150,7 @@ impl Engine for Docker {
 
     async fn prune_build_cache(&self, keep: u64) -> Result<Option<u64>, EngineError> {
         // bollard knows the word of newer versions of the API only, which older engines pass over.
+        let keep = keep.min(i64::MAX as u64);
         let client = self.with_path(format!("/build/prune?all=true&keep-storage={keep}")).await?;
         let pruned = client.prune_build(None::<query::PruneBuildOptions>).await;
         match pruned.map_err(|e| self.failed("prune build cache", e)) {

@@ -9,14 +9,11 @@ use futures_util::StreamExt;
 use futures_util::future::{self, Either};
 
 use super::api::{ContainerSummary, Event, EventKind, Events, ImageSummary, ObjectSummary};
-use super::client::{Docker, failure};
-use super::convert;
+use super::client::{Docker, STUMBLES, failure};
+use super::convert::{self, NO_NAME};
 use super::error::EngineError;
 use super::moment::Moment;
 use super::podman;
-
-/// What stands in listings for a name that an image does not have.
-const NO_NAME: &str = "<none>";
 
 fn seconds(count: Option<i64>) -> Duration {
     Duration::from_secs(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
@@ -34,15 +31,25 @@ fn time(text: Option<String>) -> Option<Duration> {
 impl Docker {
     /// Returns all images but those that are only layers of others.
     pub(super) async fn list_images(&self) -> Result<Vec<ImageSummary>, EngineError> {
-        let found = self.client().await?.list_images(None::<query::ListImagesOptions>).await;
-        let found = found.map_err(|e| self.failed("list images", e))?;
-        let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains(NO_NAME)).collect();
-        Ok(found
+        let client = self.client().await?;
+        let ask = async || {
+            let found = client.list_images(None::<query::ListImagesOptions>).await;
+            found.map_err(|e| self.failed("list images", e))
+        };
+        let mut found = ask().await;
+        for _ in 0..STUMBLES {
+            // With containerd's store it stumbles over an image that goes just then.
+            if !matches!(found, Err(EngineError::NotFound { .. })) {
+                break;
+            }
+            found = ask().await;
+        }
+        Ok(found?
             .into_iter()
             .map(|image| ImageSummary {
                 id: image.id,
-                tags: named(image.repo_tags),
-                digests: named(image.repo_digests),
+                tags: convert::tags(image.repo_tags),
+                digests: image.repo_digests.into_iter().filter(|name| !name.contains(NO_NAME)).collect(),
                 bytes: u64::try_from(image.size).unwrap_or_default(),
                 created: seconds(Some(image.created)),
             })
@@ -167,10 +174,12 @@ fn event(message: EventMessage) -> Event {
         _ => EventKind::Other,
     };
     let actor = message.actor.unwrap_or_default();
+    let labels = convert::labels(actor.attributes);
+    let id = actor.id.filter(|id| !id.is_empty()).or_else(|| labels.get("name").cloned());
     Event {
         kind,
         action: podman::action(kind, message.action.unwrap_or_default()),
-        id: actor.id.unwrap_or_default(),
-        labels: convert::labels(actor.attributes),
+        id: id.unwrap_or_default(),
+        labels,
     }
 }

@@ -7,6 +7,9 @@
 //! - The stream of an exec ends with its process; what that left in the background is not heard.
 //! - HEALTHCHECKs of images are not told, and run by systemd's timers alone.
 //! - Pulls tell neither digest nor unpacking, and sizes only of layers that take a second or more.
+//! - A digest is a name only where it was pulled; of those that are listed beyond that none can be taken away, but any takes
+//!   the image with it that has one name.
+//! - Whenever an image loses a name it is told that it was deleted, too.
 //! - An image is listed by all its digests in all repositories where it has a name, given by hand or not.
 //! - The registry cannot be asked through it for an image's platforms.
 //! - Logs have whole seconds, and join a line that was not ended with the next or the last one.
@@ -27,8 +30,11 @@ pub(super) fn error(error: EngineError) -> EngineError {
         // It begins its answer to a pull before it asks the registry.
         return EngineError::NotFound { message };
     }
+    let stays = call == "remove image"
+        && has(&["please force removal", "tag not known", "untag by digest not supported"]);
     let conflict = status == 500
-        && (has(&["name is already in use", "network already exists", "network is being used"])
+        && (stays
+            || has(&["name is already in use", "network already exists", "network is being used"])
             || has(&[
                 "can only create exec sessions on running",
                 "can only kill running",
@@ -104,10 +110,17 @@ mod tests {
             "container create: creating container storage: the container name \"a\" is already in use by 9e57. You have to remove that container to be able to reuse that name: that name is already in use",
             "network name a already used: network already exists",
             "\"a\" has associated containers with it. Use -f to forcibly delete containers and pods: network is being used",
+            "unable to delete image \"bf66\" by ID with more than one tag ([a:1 b:1]): please force removal",
+            "a@sha256:5677: tag not known",
             "can only create exec sessions on running containers: container state improper",
             "can only kill running containers. 1957 is in state created: container state improper",
         ] {
-            assert!(matches!(error(refused(500, words)), EngineError::Conflict { .. }), "{words}");
+            let refused = EngineError::Refused {
+                call: "remove image".to_owned(),
+                status: 500,
+                message: words.to_owned(),
+            };
+            assert!(matches!(error(refused), EngineError::Conflict { .. }), "{words}");
         }
         let unknown =
             "reading manifest nope in 127.0.0.1:5501/job/busybox: manifest unknown: manifest unknown";

@@ -50,7 +50,7 @@ impl FakeImage {
     /// Makes the facts follow from the layers: they unpack to 2.65 times their compressed bytes.
     fn unpack(mut self) -> Self {
         self.facts.diff_ids = self.layers.iter().map(|(id, _)| digest(&format!("diff {id}"))).collect();
-        self.facts.bytes = self.layers.iter().map(|(_, bytes)| unpacked(*bytes)).sum();
+        self.facts.bytes = self.unpacked();
         self
     }
 
@@ -59,6 +59,11 @@ impl FakeImage {
         let entry = |created_by: String, bytes| HistoryEntry { created_by, bytes };
         let layers = self.layers.iter().map(|(id, bytes)| entry(format!("COPY {id} /"), unpacked(*bytes)));
         layers.chain([entry("CMD [\"sh\"]".to_owned(), 0)]).collect()
+    }
+
+    /// Returns the bytes of its unpacked layers.
+    pub(super) fn unpacked(&self) -> u64 {
+        self.layers.iter().map(|(_, bytes)| unpacked(*bytes)).sum()
     }
 
     /// Returns the bytes of its blobs.

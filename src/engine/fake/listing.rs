@@ -22,8 +22,8 @@ impl State {
         let summary = |host: &super::store::HostImage| ImageSummary {
             id: host.image.facts.id.clone(),
             tags: host.tags(self.info.store),
-            digests: host.image.facts.repo_digests.clone(),
-            bytes: host.image.facts.bytes,
+            digests: host.listed_digests(self.info.store),
+            bytes: host.listed_bytes(self.info.store),
             created: host.image.created,
         };
         self.images.iter().map(summary).collect()

@@ -5,7 +5,8 @@
 //! - Docker's own: tags and digests are names of one kind. With the last tag of a repository its digests go too. By an ID an
 //!   image goes whose names are of one repository, with at most one tag.
 //! - containerd's: only what was pulled or tagged is a name; a digest means all names of its repository.
-//! - Podman's: likewise, but a digest is no name that could be taken away while there are others.
+//! - Podman's: likewise; a digest that is no name of its own cannot be taken away, but takes an image with it that has one
+//!   name.
 
 use super::store::{HostImage, same_repository};
 use crate::engine::{EngineError, Removal, StoreKind};
@@ -75,7 +76,7 @@ pub(super) fn remove(
     {
         return Ok(Loss::Kept);
     }
-    if kind == StoreKind::Podman && by_digest && !last {
+    if kind == StoreKind::Podman && by_digest && !last && !names.iter().any(goes) {
         return Ok(Loss::Kept);
     }
     let left: Vec<ImageRef> = names.iter().filter(|name| !goes(name)).cloned().collect();

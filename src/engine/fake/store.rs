@@ -52,6 +52,18 @@ impl HostImage {
         self.names.iter().map(familiar).collect()
     }
 
+    /// Returns the digests that a listing has.
+    pub(super) fn listed_digests(&self, kind: StoreKind) -> Vec<String> {
+        let most = if kind == StoreKind::Containerd { 1 } else { usize::MAX };
+        self.image.facts.repo_digests.iter().take(most).cloned().collect()
+    }
+
+    /// Returns the bytes that a listing has.
+    pub(super) fn listed_bytes(&self, kind: StoreKind) -> u64 {
+        let unpacked = if kind == StoreKind::Containerd { self.image.unpacked() } else { 0 };
+        self.image.facts.bytes + unpacked
+    }
+
     /// Returns what it is told of it.
     pub(super) fn facts(&self, kind: StoreKind) -> ImageFacts {
         ImageFacts { tags: self.tags(kind), ..self.image.facts.clone() }
@@ -112,8 +124,13 @@ fn known_as(reference: &ImageRef, digest: &str, kind: StoreKind) -> Option<Strin
 }
 
 /// Takes a tag from the image that has it.
-fn untag(images: &mut [HostImage], tag: &str) {
-    images.iter_mut().for_each(|host| host.names.retain(|name| name != tag));
+fn untag(images: &mut [HostImage], tag: &str, kind: StoreKind) {
+    for host in images.iter_mut().filter(|host| host.names.iter().any(|name| name == tag)) {
+        host.names.retain(|name| name != tag);
+        if kind != StoreKind::DockerClassic {
+            host.list_for_all_names(kind);
+        }
+    }
 }
 
 /// Puts an image on the host under a name, which it takes from the image that had it.
@@ -151,7 +168,7 @@ pub(super) fn settle(
     });
     let name = parsed.normalized();
     if parsed.digest().is_none() {
-        untag(images, &name);
+        untag(images, &name, kind);
         images[at].names.push(name);
     } else if !images[at].by_digest.contains(&name) {
         images[at].by_digest.push(name);
@@ -179,7 +196,7 @@ pub(super) fn tag(images: &mut [HostImage], source: &str, target: &str, kind: St
         return Tagging::ImageMissing;
     };
     let target = target.parse::<ImageRef>().map_or_else(|_| target.to_owned(), |t| t.normalized());
-    untag(images, &target);
+    untag(images, &target, kind);
     images[at].names.push(target);
     if kind != StoreKind::DockerClassic {
         images[at].list_for_all_names(kind);

@@ -9,7 +9,9 @@ mod containers;
 mod execs;
 mod ground;
 mod images;
+mod listings;
 mod logs;
+mod names;
 mod pulls;
 mod scripts;
 mod streams;
@@ -70,6 +72,20 @@ clauses! {
         a_missing_tag_is_said_so,
         a_missing_platform_is_said_so,
         a_registrys_platforms_are_told;
+    names:
+        images_are_listed_with_their_names,
+        an_image_goes_with_its_last_name,
+        an_image_goes_by_its_id_unless_it_has_two_names,
+        an_image_of_a_container_keeps_its_last_name,
+        the_removal_of_a_name_is_idempotent,
+        an_image_may_have_a_digest_for_its_only_name,
+        all_names_are_taken_one_by_one,
+        an_image_that_lost_its_tag_is_still_listed,
+        a_build_cache_within_its_bounds_stays;
+    listings:
+        all_containers_are_listed_with_their_images,
+        networks_and_volumes_of_jobs_are_listed,
+        a_change_is_told;
     pulls:
         a_transfer_lives_while_one_client_watches,
         what_a_pull_leaves_that_nobody_watches,

@@ -43,6 +43,21 @@ pub(super) struct Slow {
     front: Option<Front>,
 }
 
+/// An image that nobody else knows, in the registry.
+pub(super) struct Own {
+    /// Its name by tag.
+    pub(super) reference: String,
+    /// Its name by digest.
+    pub(super) by_digest: String,
+}
+
+impl Own {
+    /// Returns a name of its repository with another tag.
+    pub(super) fn with_tag(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.reference.trim_end_matches(":1"))
+    }
+}
+
 /// An engine, and names that nobody else uses on it.
 pub(super) struct World<E> {
     /// The engine.
@@ -215,6 +230,30 @@ impl<E: Engine> World<E> {
                 found.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect()
             }
         }
+    }
+
+    /// Returns a name for an image that nobody else has, in a repository of its own.
+    pub(super) fn own_name(&self, what: &str) -> String {
+        format!("{}/test/{}/{what}:1", self.registry, self.run)
+    }
+
+    /// Puts an image that nobody else knows into the registry.
+    pub(super) async fn own(&self, what: &str) -> Own {
+        let reference = self.own_name(what);
+        let (address, repository) = (&self.registry, format!("test/{}/{what}", self.run));
+        let digest = if let Backstage::Fake(fake) = &self.backstage {
+            let image = FakeImage::new(&format!("{repository} {}", crate::world::unique()));
+            let digest = image.digest();
+            fake.publish(&reference, image);
+            digest
+        } else {
+            let layer = Layer::random(4 << 10, crate::world::unique()).expect("a layer");
+            Registry::new(address)
+                .push(&repository, "1", &[ImageSpec::new(vec![layer])])
+                .expect("it is pushed")
+                .digest
+        };
+        Own { by_digest: format!("{address}/{repository}@{digest}"), reference }
     }
 
     /// Puts an image that nobody else knows behind a slow way.
