@@ -179,7 +179,7 @@ fn event(message: EventMessage) -> Event {
     Event {
         kind,
         action: podman::action(kind, message.action.unwrap_or_default()),
-        id: id.unwrap_or_default(),
+        id: podman::actor(kind, id.unwrap_or_default()),
         labels,
     }
 }

@@ -73,6 +73,12 @@ pub(super) fn list_path(label: Option<&str>) -> String {
     format!("/containers/json?all=true&filters={filters}")
 }
 
+/// Returns an event's ID as Docker writes it: an image's with its algorithm.
+pub(super) fn actor(kind: EventKind, id: String) -> String {
+    let is_bare = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if kind == EventKind::Image && is_bare { format!("sha256:{id}") } else { id }
+}
+
 /// Returns the word that Docker has for what an event says.
 pub(super) fn action(kind: EventKind, action: String) -> String {
     let word = match (kind, action.as_str()) {
@@ -90,7 +96,9 @@ mod tests {
         ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
     };
 
-    use super::{EngineError, Error, error, list_path, made_at_once, read_stopped, stumbled};
+    use super::{
+        EngineError, Error, EventKind, action, actor, error, list_path, made_at_once, read_stopped, stumbled,
+    };
 
     fn refused(status: u16, words: &str) -> EngineError {
         EngineError::Refused { call: "x".to_owned(), status, message: words.to_owned() }
@@ -135,6 +143,23 @@ mod tests {
         let words = "adding volume to state: name hearth-x is in use: volume already exists";
         assert!(made_at_once(&refused(500, words)));
         assert!(!made_at_once(&refused(500, "no space left on device")));
+    }
+
+    #[test]
+    fn events_are_told_in_dockers_words() {
+        let hex = "ce48".repeat(16);
+        assert_eq!(actor(EventKind::Image, hex.clone()), format!("sha256:{hex}"));
+        assert_eq!(actor(EventKind::Image, "r.example/a:1".to_owned()), "r.example/a:1");
+        assert_eq!(actor(EventKind::Container, hex.clone()), hex);
+        for (kind, said, word) in [
+            (EventKind::Image, "remove", "delete"),
+            (EventKind::Container, "died", "die"),
+            (EventKind::Container, "remove", "destroy"),
+            (EventKind::Volume, "remove", "destroy"),
+            (EventKind::Container, "start", "start"),
+        ] {
+            assert_eq!(action(kind, said.to_owned()), word);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hearth::engine::fake::Behaviour;
 use hearth::engine::{Creation, Engine, Event, EventKind, Events, Removal, Tagging};
 use hearth::job::names::{LABEL_JOB, LABEL_ROLE};
 
-use super::streams::patiently;
+use super::streams::PATIENCE;
 use super::world::{World, pull};
 
 /// How far the clocks of the engine and of the tests may be apart.
@@ -70,9 +70,9 @@ impl Ears {
     async fn wait_for(&mut self, kind: EventKind, action: &str, is_it: impl Fn(&Event) -> bool) {
         let fits = |event: &Event| event.kind == kind && event.action == action && is_it(event);
         while !self.heard.iter().any(fits) {
-            match patiently(self.events.next()).await {
-                Some(Ok(event)) => self.heard.push(event),
-                other => panic!("{action}: {other:?}"),
+            match tokio::time::timeout(PATIENCE, self.events.next()).await {
+                Ok(Some(Ok(event))) => self.heard.push(event),
+                other => panic!("no {action} of {kind:?}: {other:?} after {:#?}", self.heard),
             }
         }
     }

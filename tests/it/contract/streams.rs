@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use hearth::engine::Output;
 
 /// How long the slowest thing that shall happen may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something, but not for ever.
 pub(super) async fn patiently<T>(what: impl Future<Output = T>) -> T {
