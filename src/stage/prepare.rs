@@ -19,6 +19,7 @@ use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::spec::ContainerSpec;
 use crate::plan::{Context, Ground, ImageWish, JobPlan, Wishes};
+use crate::store::VolumeUse;
 
 /// Prepares a job. It may be run again after it was killed at any point.
 pub async fn run<E: Engine, R: Registries>(
@@ -45,10 +46,14 @@ pub async fn run<E: Engine, R: Registries>(
     }
 
     let logins = Logins::read(job, operator_dir.as_deref(), log);
-    leases.on_references(&store, &wishes, std::iter::empty(), log).await;
+    let kept: Vec<&str> = ground.volumes.iter().filter(|v| v.kept).map(|v| v.name.as_str()).collect();
+    let volumes = kept.iter().map(|name| VolumeUse::leased(name));
+    leases.on_references(&store, &wishes, volumes, log).await;
     let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
     let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
     let fetcher = Fetcher { engine, desk, job, settings, native, logins, leases, log };
+    let used = kept.iter().map(|name| VolumeUse { name: (*name).to_owned() });
+    desk.learn(|batch| batch.volumes.extend(used));
     // What an attempt before this one asked for may come even later.
     let in_doubt = hints.was_making();
     hints.set_making(true);

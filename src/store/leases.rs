@@ -54,7 +54,7 @@ impl Lease {
 /// All leases on record, also those that do not hold any more.
 pub(super) fn all(db: &Connection) -> Result<Vec<Lease>> {
     let mut rows = db.prepare(
-        "SELECT job, kind, name, at_ms, boot_ms, boot_id, pid, started, expires FROM lease ORDER BY job, kind, name",
+        "SELECT job, kind, name, at_ms, boot_ms, boot_id, pid, started, space, expires FROM lease ORDER BY job, kind, name",
     )?;
     rows.query_map([], row_of)?.collect()
 }
@@ -67,14 +67,14 @@ fn row_of(row: &Row<'_>) -> Result<Lease> {
         name: row.get(2)?,
         taken: Moment { wall: time(row.get(3)?), boot: time(row.get(4)?), boot_id: row.get(5)? },
         owner: process_at(row, 6)?,
-        lasts: seconds(row.get(8)?),
+        lasts: seconds(row.get(9)?),
     })
 }
 
-/// Reads a process from two columns.
+/// Reads a process from three columns.
 pub(super) fn process_at(row: &Row<'_>, column: usize) -> Result<Process> {
     let pid = u32::try_from(row.get::<_, i64>(column)?).unwrap_or_default();
-    Ok(Process { pid, started: uint(row.get(column + 1)?), space: 0 })
+    Ok(Process { pid, started: uint(row.get(column + 1)?), space: uint(row.get(column + 2)?) })
 }
 
 pub(super) fn delete(db: &Connection, lease: &Lease) -> Result<()> {
@@ -102,8 +102,8 @@ impl Store {
         let granted = self.write(|db| {
             for lease in leases {
                 db.execute(
-                    "INSERT OR REPLACE INTO lease (job, kind, name, at_ms, boot_ms, boot_id, pid, started, expires)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    "INSERT OR REPLACE INTO lease (job, kind, name, at_ms, boot_ms, boot_id, pid, started, space, expires)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                     params![
                         lease.job,
                         lease.kind.word(),
@@ -113,6 +113,7 @@ impl Store {
                         lease.taken.boot_id,
                         lease.owner.pid,
                         int(lease.owner.started),
+                        int(lease.owner.space),
                         lease.lasts.as_secs_f64(),
                     ],
                 )?;

@@ -51,7 +51,7 @@ pub enum Mark {
 
 /// All removals on record, also those that are over.
 pub(super) fn all(db: &Connection) -> Result<Vec<Removal>> {
-    let mut rows = db.prepare("SELECT names, at_ms, boot_ms, boot_id, pid, started FROM removal")?;
+    let mut rows = db.prepare("SELECT names, at_ms, boot_ms, boot_id, pid, started, space FROM removal")?;
     let rows = rows.query_map([], |row| {
         Ok(Removal {
             names: row.get::<_, String>(0)?.split_whitespace().map(str::to_owned).collect(),
@@ -91,15 +91,16 @@ impl Store {
                 return Ok(Mark::Leased(Box::new(lease)));
             }
             db.execute(
-                "INSERT OR REPLACE INTO removal (names, at_ms, boot_ms, boot_id, pid, started)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO removal (names, at_ms, boot_ms, boot_id, pid, started, space)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     removal.names.join(" "),
                     ms(removal.since.wall),
                     ms(removal.since.boot),
                     removal.since.boot_id,
                     removal.by.pid,
-                    int(removal.by.started)
+                    int(removal.by.started),
+                    int(removal.by.space)
                 ],
             )?;
             count(db)?;

@@ -24,3 +24,7 @@ CREATE TABLE claim (
     at_ms INTEGER NOT NULL,
     grace REAL NOT NULL
 ) WITHOUT ROWID;
+
+-- In which container's numbering the owner's pid is; 0: not known.
+ALTER TABLE lease ADD COLUMN space INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE removal ADD COLUMN space INTEGER NOT NULL DEFAULT 0;

@@ -101,7 +101,7 @@ pub(super) fn moment(after: Duration) -> Moment {
     Moment { wall: NOW + after, boot: after, boot_id: "this".to_owned() }
 }
 
-pub(super) const ME: Process = Process { pid: 7, started: 70, space: 0 };
+pub(super) const ME: Process = Process { pid: 7, started: 70, space: 4_026_531_836 };
 
 pub(super) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
