@@ -126,7 +126,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
             let sources = sources(host, args.config.clone());
             check::run(&args, sources, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
-        Command::Simulate(args) => simulate_command(host, &args),
+        Command::Simulate(args) => simulate_command(host, *args),
         Command::Host(command) => runtime.block_on(host_command(host, &command)),
         Command::Daemon(args) => runtime.block_on(daemon_command(host, args)),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
@@ -248,10 +248,13 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
     exit_code(&told, log, result)
 }
 
-fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
+fn simulate_command(host: &Host, args: simulate_args::SimulateArgs) -> u8 {
+    let loaded = settings::load(&sources(host, args.config.clone()), None);
+    let own = loaded.as_ref().ok().and_then(|loaded| loaded.settings.cache.images).map(|marks| marks.start);
+    let args = args.with_budgets(own);
     let history = || {
-        let settings = settings::load(&sources(host, args.config.clone()), None)?.settings;
-        simulate_host::history(around::store_place(host, &settings).as_ref(), host::now())
+        let settings = &loaded.as_ref().map_err(Clone::clone)?.settings;
+        simulate_host::history(around::store_place(host, settings).as_ref(), host::now())
     };
     let shown = io::stderr().is_terminal();
     let progress = |done: usize, of: usize| {
@@ -263,7 +266,7 @@ fn simulate_command(host: &Host, args: &simulate_args::SimulateArgs) -> u8 {
     };
     let around = simulate::Around { history: &history, progress: &progress };
     // The lock on stderr is not held: progress comes from other threads.
-    simulate::run(args, &around, &mut io::stdout().lock(), &mut io::stderr())
+    simulate::run(&args, &around, &mut io::stdout().lock(), &mut io::stderr())
 }
 
 async fn host_command(host: &Host, command: &HostCommand) -> u8 {

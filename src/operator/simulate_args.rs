@@ -15,8 +15,9 @@ pub struct SimulateArgs {
     /// The settings file, which may say where this host's history is, instead of the usual one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How much images may take: sizes such as 8g, or shares of the working set such as 0.5ws
-    #[arg(long = "budget", value_name = "B", num_args = 1.., value_delimiter = ',', default_values = ["0.3ws", "0.5ws", "0.7ws", "0.9ws"])]
+    /// How much images may take: sizes such as 8g, or shares of the working set such as 0.5ws [default: this host's own
+    /// images_high, for its own history; 0.3ws 0.5ws 0.7ws 0.9ws]
+    #[arg(long = "budget", value_name = "B", num_args = 1.., value_delimiter = ',')]
     pub budgets: Vec<Budget>,
     /// Rules to compare: lru, lfu-da, gdsf, layer-gdsf, decayed, decayed:DAYS, foreseen
     #[arg(long = "policy", value_name = "P", num_args = 1.., value_delimiter = ',', default_values = ["lru", "layer-gdsf", "decayed", "foreseen"])]
@@ -34,6 +35,21 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+impl SimulateArgs {
+    /// Fills in the budgets where none are named; `own` is what images may take on this host.
+    #[must_use]
+    pub fn with_budgets(mut self, own: Option<ByteSize>) -> Self {
+        if self.budgets.is_empty() {
+            let own = own.filter(|_| self.trace.is_none()).map(Budget::Bytes);
+            self.budgets = own.into_iter().chain(USUAL.map(Budget::Share)).collect();
+        }
+        self
+    }
+}
+
+/// The shares of the working set that are usually compared.
+const USUAL: [f64; 4] = [0.3, 0.5, 0.7, 0.9];
 
 /// How much images may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,8 +104,19 @@ impl FromStr for Span {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Span};
+    use super::{Budget, SimulateArgs, Span};
     use crate::units::ByteSize;
+
+    #[test]
+    fn a_hosts_own_budget_is_compared_first_with_its_own_history() {
+        let own = Some(ByteSize(8 << 30));
+        let host = SimulateArgs::default().with_budgets(own).budgets;
+        assert_eq!((host[0], host[1], host.len()), (Budget::Bytes(ByteSize(8 << 30)), Budget::Share(0.3), 5));
+        let trace = SimulateArgs { trace: Some("t".into()), ..SimulateArgs::default() };
+        assert_eq!(trace.with_budgets(own).budgets.len(), 4);
+        let named = SimulateArgs { budgets: vec![Budget::Share(0.4)], ..SimulateArgs::default() };
+        assert_eq!(named.with_budgets(own).budgets, [Budget::Share(0.4)]);
+    }
 
     #[test]
     fn budgets_and_spans_are_read_as_people_write_them() {

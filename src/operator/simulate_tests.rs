@@ -48,7 +48,7 @@ pub(super) fn with_store(line: &[&str], place: Option<&StorePlace>) -> (u8, Stri
         #[command(flatten)]
         args: SimulateArgs,
     }
-    let args = <Line as clap::Parser>::try_parse_from(line).unwrap().args;
+    let args = <Line as clap::Parser>::try_parse_from(line).unwrap().args.with_budgets(None);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let told = Mutex::new((0, 0));
     let around = Around {
