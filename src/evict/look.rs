@@ -1,13 +1,14 @@
 //! The look: engine, store and disk, read into one value.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use crate::engine::{ContainerSummary, Engine, ImageSummary};
 use crate::image::{Compressed, layers};
 use crate::moment::Moment;
 use crate::outcome::Failure;
 use crate::policy::{ClockState, Cost, Disk, Rules, Snapshot};
-use crate::store::{Content, ContentKey, Layer, Lease};
+use crate::store::{Content, ContentKey, Layer, Lease, Sighting};
 
 use super::barrier::{self, job_of, jobs_here};
 use super::gauge::{Room, Site};
@@ -90,7 +91,6 @@ impl<E: Engine> Evictor<'_, E> {
         let jobs = jobs_here(&containers);
         let leases = self.leases(&at, &jobs);
         let ids: Vec<&str> = images.iter().map(|image| image.id.as_str()).collect();
-        let mut sightings = self.store.images_seen(&ids, at.wall);
         let (here, digests): (HashSet<&str>, HashSet<&str>) = (
             ids.iter().copied().collect(),
             images
@@ -106,6 +106,9 @@ impl<E: Engine> Evictor<'_, E> {
         };
         let mut contents = Vec::new();
         self.store.contents_that(may_be_here, |content| contents.push(content));
+        let pulled = self.store.pulled();
+        let looked_at = self.number(LOOKED_AT);
+        let mut sightings = self.sight_images(&images, &contents, &pulled, looked_at, at.wall);
         for id in unknown(&images, &contents, &sightings) {
             let layers = self.look_into(&id).await;
             self.store.image_layers(&id, &layers);
@@ -127,21 +130,19 @@ impl<E: Engine> Evictor<'_, E> {
             tags: self.store.tags_alone(),
             used_as: self.store.tag_contents(),
             sightings,
-            pulled: self.store.pulled(),
+            pulled,
             leases: &leases,
             pins: self.store.pins(at.wall),
             announced: self.store.announced(),
             costs: self.costs(),
             disk,
             inode_bytes: room.and_then(|room| room.bytes_per_inode()),
-            now: at.wall,
         };
         let inode_bytes = known.inode_bytes;
         let View { mut snapshot, names } = known.view();
         drop(known);
-        let number = |note: &str| self.store.note(note).and_then(|text| text.parse::<f64>().ok());
-        snapshot.inflation = number(INFLATION).filter(|inflation| inflation.is_finite()).unwrap_or_default();
-        snapshot.looked_at = number(LOOKED_AT).filter(|at| at.is_finite());
+        snapshot.inflation = self.number(INFLATION).unwrap_or_default();
+        snapshot.looked_at = looked_at;
         let rules = limits::rules(self.cache, room.as_ref(), self.store.chosen_rule());
         let kind = info.store;
         Ok(Sight {
@@ -158,6 +159,48 @@ impl<E: Engine> Evictor<'_, E> {
             kind,
             inode_bytes,
         })
+    }
+
+    fn number(&self, note: &str) -> Option<f64> {
+        let number = self.store.note(note)?.parse::<f64>().ok()?;
+        number.is_finite().then_some(number)
+    }
+
+    /// Brings the record of what is there since when up to date. An image that was not there at the last look came after
+    /// it; which time after, the store knows if hearth pulled it.
+    fn sight_images(
+        &self,
+        images: &[ImageSummary],
+        contents: &[Content],
+        pulled: &HashMap<String, Duration>,
+        looked_at: Option<f64>,
+        now: Duration,
+    ) -> HashMap<String, Sighting> {
+        let mut sightings = self.store.sightings();
+        let looked_at = looked_at.and_then(|at| Duration::try_from_secs_f64(at).ok());
+        let is = |content: &&Content, image: &ImageSummary| {
+            content.engine_id.as_deref() == Some(&image.id)
+                || content.key.digest == image.id
+                || image.digests.iter().any(|name| name.ends_with(&content.key.digest))
+        };
+        let since = |image: &ImageSummary| {
+            let of_store = contents.iter().filter(|content| is(content, image));
+            let came =
+                |content: &Content| pulled.get(&content.key.digest).copied().unwrap_or(content.first_seen);
+            let came = of_store.map(came).max()?;
+            Some(looked_at.map_or(came, |looked_at| came.max(looked_at)).min(now))
+        };
+        let new = images.iter().filter(|image| !sightings.contains_key(&image.id));
+        let new: Vec<(&str, Duration)> =
+            new.map(|image| (image.id.as_str(), since(image).unwrap_or(now))).collect();
+        let here: HashSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
+        let gone: Vec<&str> = sightings.keys().map(String::as_str).filter(|id| !here.contains(id)).collect();
+        self.store.images_seen(&new, &gone);
+        sightings.retain(|id, _| here.contains(id.as_str()));
+        for (id, first) in new {
+            sightings.insert(id.to_owned(), Sighting { first, layers: Vec::new() });
+        }
+        sightings
     }
 
     /// Adds what an order of removals needs.
@@ -269,7 +312,7 @@ impl<E: Engine> Evictor<'_, E> {
 fn unknown(
     images: &[ImageSummary],
     contents: &[Content],
-    sightings: &HashMap<String, crate::store::Sighting>,
+    sightings: &HashMap<String, Sighting>,
 ) -> Vec<String> {
     let has_layers = |content: &&Content| content.layers.iter().any(|layer| layer.unpacked.is_some());
     let (mut ids, mut keys): (HashSet<&str>, HashSet<&ContentKey>) = (HashSet::new(), HashSet::new());

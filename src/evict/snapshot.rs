@@ -38,7 +38,6 @@ pub(super) struct Known<'a> {
     pub(super) disk: Disk,
     /// Bytes on the disk for each inode in use; `None`: not known.
     pub(super) inode_bytes: Option<u64>,
-    pub(super) now: Duration,
 }
 
 /// The policy's view, with each image's names.
@@ -194,15 +193,8 @@ impl Known<'_> {
     /// Since when it is here: since it was seen first, or since a pull brought it again.
     fn since(&self, image: &ImageSummary, known: &[&store::Content]) -> Duration {
         let pulled = known.iter().filter_map(|content| self.pulled.get(&content.key.digest)).max().copied();
-        let first = known.iter().map(|content| content.first_seen).min();
-        let seen = self.sightings.get(&image.id).map(|sighting| sighting.first);
-        // Seen just now for the first time, an image that the store knows is as old as the store says.
-        let since = match (seen, first) {
-            (Some(seen), Some(first)) if seen >= self.now => pulled.unwrap_or(first).min(seen),
-            (Some(seen), _) => seen,
-            (None, first) => first.unwrap_or(self.now),
-        };
-        pulled.map_or(since, |pulled| since.max(pulled))
+        let seen = self.sightings.get(&image.id).map(|sighting| sighting.first).unwrap_or_default();
+        pulled.map_or(seen, |pulled| seen.max(pulled))
     }
 
     /// A tag without its recent uses, and without the layers of an image that is not here.

@@ -1,5 +1,7 @@
 //! One turn: look, plan, remove, until the limits are kept or nothing more may go.
 
+use std::collections::BTreeSet;
+
 use crate::engine::Engine;
 use crate::outcome::Failure;
 use crate::policy::{Ending, Plan, Rules, Score, plan};
@@ -63,9 +65,14 @@ impl<E: Engine> Evictor<'_, E> {
         let mut turned = Turned::default();
         let mut sight = self.glance().await?;
         turned.before = sight.room;
+        let mut stays: BTreeSet<String> = BTreeSet::new();
         for round in 0..ROUNDS {
             if round > 0 {
                 sight = self.glance().await?;
+                // What could not be removed is planned around.
+                for content in &mut sight.snapshot.contents {
+                    content.running |= stays.contains(&content.id);
+                }
             }
             let used = sight.used();
             // What was asked for beyond the marks is asked for once.
@@ -100,7 +107,14 @@ impl<E: Engine> Evictor<'_, E> {
                 tell(Told::Begins(words.clone()));
             }
             turned.ending = Some(plan.ending);
-            let progress = self.carry_out(&sight, &plan, &goal, tell).await?;
+            let known_to_stay = stays.len();
+            let mut telling = |told: Told| {
+                if let Told::Left(left) = &told {
+                    stays.insert(left.id.clone());
+                }
+                tell(told);
+            };
+            let progress = self.carry_out(&sight, &plan, &goal, &mut telling).await?;
             self.looked(&sight, Some(plan.inflation));
             if progress.storeless {
                 turned.blocked = Some(Blocked::NoStore);
@@ -112,7 +126,7 @@ impl<E: Engine> Evictor<'_, E> {
                 turned.stuck = Some(Stuck::fruitless(&words, freed, &sight));
                 break;
             }
-            if progress.gone == 0 {
+            if progress.gone == 0 && stays.len() == known_to_stay {
                 turned.stuck = stuck(&plan, &words, &sight);
                 break;
             }
@@ -147,9 +161,7 @@ struct Turned {
 /// Says what is wrong where a plan left something undone; `None`: the limits are kept.
 fn stuck(plan: &Plan, words: &str, sight: &Sight) -> Option<String> {
     match plan.ending {
-        Ending::NotNeeded | Ending::Enough if plan.removals.is_empty() => None,
-        Ending::NotNeeded => None,
-        Ending::Enough => Some(format!("{words}; all that should go turned out to be in use")),
+        Ending::NotNeeded | Ending::Enough => None,
         Ending::NothingLeft { .. } => Some(Stuck::nothing_left(words, sight)),
     }
 }

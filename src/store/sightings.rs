@@ -19,27 +19,24 @@ pub struct Sighting {
 }
 
 impl Store {
-    /// Writes down which images the engine has, and returns since when it has had each. Those on record that it has not
-    /// any more are forgotten. Nothing is written where nothing is new.
-    pub fn images_seen(&self, engine_ids: &[&str], now: Duration) -> HashMap<String, Sighting> {
-        let known: HashMap<String, Sighting> = self.read(all);
-        let new: Vec<_> = engine_ids.iter().filter(|id| !known.contains_key(**id)).collect();
-        let gone: Vec<_> = known.keys().filter(|id| !engine_ids.contains(&id.as_str())).collect();
-        if !new.is_empty() || !gone.is_empty() {
-            self.write(|db| {
-                for id in &new {
-                    let sql = "INSERT OR IGNORE INTO sighting (engine_id, first_ms) VALUES (?1, ?2)";
-                    db.execute(sql, params![id, ms(now)])?;
-                }
-                gone.iter().try_for_each(|id| forget(db, id))
-            });
+    /// Returns what is on record of the engine's images, by its IDs.
+    pub fn sightings(&self) -> HashMap<String, Sighting> {
+        self.read(all)
+    }
+
+    /// Writes down since when images are there that were not on record, and forgets those that are gone. Nothing is written
+    /// where nothing has changed.
+    pub fn images_seen(&self, new: &[(&str, Duration)], gone: &[&str]) {
+        if new.is_empty() && gone.is_empty() {
+            return;
         }
-        let mut known = known;
-        known.retain(|id, _| engine_ids.contains(&id.as_str()));
-        for id in new {
-            known.insert((*id).to_owned(), Sighting { first: now, layers: Vec::new() });
-        }
-        known
+        self.write(|db| {
+            for (id, first) in new {
+                let sql = "INSERT OR IGNORE INTO sighting (engine_id, first_ms) VALUES (?1, ?2)";
+                db.execute(sql, params![id, ms(*first)])?;
+            }
+            gone.iter().try_for_each(|id| forget(db, id))
+        });
     }
 
     /// Writes down the layers of an image that was seen.

@@ -66,6 +66,11 @@ impl FakeImage {
         self.layers.iter().map(|(_, bytes)| unpacked(*bytes)).sum()
     }
 
+    /// Returns its layers and what each takes unpacked.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (String, u64)> {
+        self.layers.iter().map(|(id, bytes)| (id.clone(), unpacked(*bytes)))
+    }
+
     /// Returns the bytes of its blobs.
     pub(super) fn compressed(&self) -> u64 {
         self.layers.iter().map(|(_, bytes)| bytes).sum()

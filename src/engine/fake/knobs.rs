@@ -41,6 +41,19 @@ impl Fake {
         let _ = self.change(|state| state.arrived(reference, image));
     }
 
+    /// Puts an image on the host as a build does: Docker's own store gives it no digest, and the image that had the name
+    /// before is left without one.
+    pub fn build_here(&self, reference: &str, image: FakeImage) {
+        self.change(|state| {
+            let id = image.facts.id.clone();
+            let _ = state.arrived(reference, image);
+            let is_classic = state.info.store == StoreKind::DockerClassic;
+            for host in state.images.iter_mut().filter(|host| is_classic && host.image.facts.id == id) {
+                host.image.facts.repo_digests.clear();
+            }
+        });
+    }
+
     /// Takes an image from the host behind everybody's back; containers of it live on.
     pub fn forget_image(&self, reference: &str) {
         self.change(|state| state.images.retain(|host| !host.is(reference)));
@@ -89,6 +102,14 @@ impl Fake {
     /// Fills the build cache; `None`: the engine has none.
     pub fn set_build_cache(&self, bytes: Option<u64>) {
         self.look(|state| state.build_cache = bytes);
+    }
+
+    /// Returns what all images on the host take, each layer once.
+    pub fn image_bytes(&self) -> u64 {
+        self.look(|state| {
+            let layers = state.images.iter().flat_map(|host| host.image.sizes());
+            layers.collect::<std::collections::BTreeMap<_, _>>().values().sum()
+        })
     }
 
     /// Returns the bytes of the build cache.
