@@ -19,7 +19,7 @@ use super::round::{Round, Rounded};
 use super::signals::Wish;
 use super::world::World;
 use crate::engine::{Engine, Events};
-use crate::evict::{self, Site};
+use crate::evict::Site;
 use crate::outcome::Failure;
 use crate::settings::Settings;
 use crate::store::{Store, StorePlace};
@@ -208,7 +208,7 @@ impl<'a, W: World> Daemon<'a, W> {
 
     fn rounded(&mut self, why: Why, took: Duration, rounded: Rounded) {
         self.agenda.done(self.now(), why);
-        let room = self.world.measure(&self.site);
+        let room = self.site.measure(&|dir| self.world.disk(dir));
         self.report.disk = pressure::report(&self.site, room.as_ref());
         let now = self.world.moment().wall;
         let Rounded { mut report, doubt, .. } = rounded;
@@ -224,7 +224,7 @@ impl<'a, W: World> Daemon<'a, W> {
     }
 
     fn watch(&mut self, attention: &mut Attention) {
-        let room = self.world.measure(&self.site);
+        let room = self.site.measure(&|dir| self.world.disk(dir));
         let too_full = room.is_some_and(|room| pressure::is_too_full(&room, &self.settings.cache));
         self.agenda.watched(self.now(), too_full);
         self.report.disk = pressure::report(&self.site, room.as_ref());
@@ -296,6 +296,7 @@ async fn connect<W: World>(world: &W, settings: &Settings) -> Result<Way<W::Engi
     let engine = world.engine(settings)?;
     let events = engine.events().await?;
     let info = engine.info().await?;
-    let site = Site::find(&info, engine.endpoint(), settings.cache.data_root.as_deref(), &evict::disk);
+    let site =
+        Site::find(&info, engine.endpoint(), settings.cache.data_root.as_deref(), &|dir| world.disk(dir));
     Ok(Way { engine, events, site })
 }

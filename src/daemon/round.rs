@@ -9,7 +9,7 @@ use super::reap::Reaped;
 use super::report::RoundReport;
 use super::world::World;
 use crate::engine::EngineError;
-use crate::evict::{Evictor, Here, Occasion, Site, Told};
+use crate::evict::{Evictor, Here, Occasion, Told};
 use crate::moment::{Liveness, Moment};
 use crate::outcome::Failure;
 use crate::policy::ClockState;
@@ -55,7 +55,8 @@ impl<W: World> Round<'_, W> {
         let mut rounded = Rounded::default();
         let Some(store) = self.open(&mut rounded.report) else { return Ok(rounded) };
         let now = self.world.moment();
-        let clock = ClockState { wall: now.wall, up: now.boot, set: self.world.clock_is_set() };
+        let set = self.world.clock_is_set().await;
+        let clock = ClockState { wall: now.wall, up: now.boot, set };
         rounded.doubt = clock.doubt(store.newest_fact()).map(|doubt| doubt.to_string());
         if why.is_whole() {
             let judge = Judge {
@@ -72,7 +73,7 @@ impl<W: World> Round<'_, W> {
             self.drop_stale(&store, &jobs, &now);
         }
         if !self.stopping.get() {
-            self.evict(&store, why, &mut rounded).await;
+            self.evict(&store, why, set, &mut rounded).await;
         }
         if store.tidy_is_due(now.wall) && rounded.doubt.is_none() {
             store.tidy(&Limits::default(), &now);
@@ -81,13 +82,13 @@ impl<W: World> Round<'_, W> {
     }
 
     /// Removes images where they are too many.
-    async fn evict(&self, store: &Store, why: Why, rounded: &mut Rounded) {
+    async fn evict(&self, store: &Store, why: Why, set: Option<bool>, rounded: &mut Rounded) {
         let here = Here {
             process: self.world.process(),
             moment: &|| self.world.moment(),
-            clock_is_set: self.world.clock_is_set(),
+            clock_is_set: set,
             lives: &|lease| self.world.liveness(lease.owner) != Liveness::Gone,
-            disk: &|dir| self.world.measure(&Site::Here(dir.to_owned())),
+            disk: &|dir| self.world.disk(dir),
         };
         let evictor = Evictor { engine: self.engine, store, cache: &self.settings.cache, here };
         let occasion = if why == Why::News { Occasion::AfterPull } else { Occasion::Tick };

@@ -1,9 +1,14 @@
 //! What the daemon is given by its host, as values: a test gives it others.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::engine::{Docker, Engine, endpoint};
-use crate::evict::{self, Room, Site};
+use crate::evict::{self, Room};
 use crate::host::{self, Host};
 use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
@@ -11,7 +16,13 @@ use crate::settings::{self, Settings, Sources};
 use crate::stage::around;
 use crate::store::StorePlace;
 
+/// How long the system's time service may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Up for so long, a host is believed anyway: see [`crate::policy::clock`].
+const LONG_UP: Duration = Duration::from_secs(3600);
+
 /// The daemon's surroundings.
+#[expect(async_fn_in_trait, reason = "hearth runs on one thread; no future has to be Send")]
 pub trait World {
     /// The kind of engine.
     type Engine: Engine;
@@ -35,11 +46,11 @@ pub trait World {
     fn moment(&self) -> Moment;
 
     /// Returns whether a time server has set the clock since boot; `None`: the system does not say.
-    fn clock_is_set(&self) -> Option<bool>;
+    async fn clock_is_set(&self) -> Option<bool>;
 
-    /// Returns how much of the disk of the images is free; `None`: it cannot be seen from here.
-    fn measure(&self, site: &Site) -> Option<Room> {
-        site.measure(&evict::disk)
+    /// Measures a directory's disk; `None`: the directory cannot be seen.
+    fn disk(&self, dir: &Path) -> Option<Room> {
+        evict::disk(dir)
     }
 
     /// Returns what is known of a process.
@@ -80,8 +91,23 @@ impl World for OnHost<'_> {
         host::moment()
     }
 
-    fn clock_is_set(&self) -> Option<bool> {
-        host::clock_is_set()
+    async fn clock_is_set(&self) -> Option<bool> {
+        if let Some(known) = host::clock_is_set() {
+            return Some(known);
+        }
+        // Other clients than systemd's own leave no file. The kernel knows, and this asks it; it takes a moment, so it is
+        // asked only while it makes a difference.
+        if host::moment().boot >= LONG_UP {
+            return None;
+        }
+        let mut ask = Command::new("timedatectl");
+        ask.args(["show", "--property=NTPSynchronized", "--value"]).stdin(Stdio::null()).kill_on_drop(true);
+        let answer = timeout(PATIENCE, ask.output()).await.ok()?.ok()?;
+        match answer.stdout.trim_ascii() {
+            b"yes" => Some(true),
+            b"no" => Some(false),
+            _ => None,
+        }
     }
 
     fn liveness(&self, process: Process) -> Liveness {

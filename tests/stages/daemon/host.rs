@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use hearth::daemon::report::Report;
 use hearth::daemon::signals::Wish;
 use hearth::engine::fake::{Fake, FakeImage};
 use hearth::engine::{Creation, Engine as _};
-use hearth::evict::{Room, Site};
+use hearth::evict::Room;
 use hearth::job::owner::{LABEL_OWNER, Owner};
 use hearth::moment::{Liveness, Moment, Process};
 use hearth::outcome::Failure;
@@ -207,11 +208,11 @@ impl hearth::daemon::World for DaemonHost {
         Moment { wall, boot: boot + passed, boot_id }
     }
 
-    fn clock_is_set(&self) -> Option<bool> {
+    async fn clock_is_set(&self) -> Option<bool> {
         self.set.get()
     }
 
-    fn measure(&self, _: &Site) -> Option<Room> {
+    fn disk(&self, _: &Path) -> Option<Room> {
         self.room.get()
     }
 
