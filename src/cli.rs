@@ -284,7 +284,7 @@ async fn host_command(host: &Host, command: &HostCommand) -> u8 {
     let here = Here {
         process: world.process(),
         moment: &host::moment,
-        clock_is_set: world.clock_is_set(),
+        clock_is_set: world.clock_is_set().await,
         lives: &|lease| world.liveness(lease.owner) != Liveness::Gone,
         disk: &crate::evict::disk,
     };
