@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::engine::{Engine, ImageSummary};
+use crate::engine::Engine;
 use crate::evict::{Evictor, Here, Sight};
 use crate::moment::Moment;
 use crate::outcome::Failure;
@@ -82,14 +82,12 @@ pub(super) fn finish(result: Result<Answer, Failure>, out: &mut dyn Write, err: 
 pub(super) struct Seen {
     /// What eviction sees.
     pub(super) sight: Sight,
-    /// The engine's images.
-    pub(super) images: Vec<ImageSummary>,
-    /// How those stand that eviction sees.
+    /// How the images stand.
     pub(super) standings: Standings,
 }
 
 impl Seen {
-    /// Returns what the policy sees of an image; `None`: it has no eyes for it.
+    /// Returns what the policy sees of an image; `None`: it is not here.
     pub(super) fn content(&self, id: &str) -> Option<&Content> {
         self.sight.snapshot.contents.iter().find(|content| content.id == id)
     }
@@ -147,12 +145,11 @@ impl<E: Engine> Desk<'_, E> {
     /// The engine does not answer, or the store does not any more.
     pub(super) async fn look(&self, store: &Store) -> Result<Seen, Failure> {
         let sight = self.evictor(store).look().await?;
-        let images = self.engine.images().await?;
         if let Some(trouble) = store.trouble() {
             return Err(broken(trouble));
         }
         let standings = standings(&sight.snapshot, &sight.rules, sight.at.wall.as_secs_f64());
-        Ok(Seen { sight, images, standings })
+        Ok(Seen { sight, standings })
     }
 
     /// Looks for a moment, where a command does without; else says why nothing was seen.

@@ -106,7 +106,7 @@ async fn dry<E: Engine>(args: &EvictArgs, desk: &Desk<'_, E>) -> Result<Answer, 
 
 impl Removed {
     fn of(removal: &Removal, seen: &Seen) -> Self {
-        let image = seen.images.iter().find(|image| image.id == removal.id);
+        let image = seen.sight.images.iter().find(|image| image.id == removal.id);
         Self {
             id: removal.id.clone(),
             name: image.map_or_else(|| short_id(&removal.id), name),

@@ -108,7 +108,7 @@ pub async fn run<E: Engine>(
 async fn answer<E: Engine>(args: &ExplainArgs, desk: &Desk<'_, E>) -> Result<Answer, Failure> {
     let (store, note) = desk.store()?;
     let seen = desk.look(&store).await?;
-    let mut explained = match find(&seen.images, &args.image).as_slice() {
+    let mut explained = match find(&seen.sight, &args.image).as_slice() {
         [] => absent(&args.image, &seen, &store)?,
         [image] => here(image, &seen, &store)?,
         several => return Err(several_mean(&args.image, several)),
@@ -253,7 +253,8 @@ fn used(tag: &Tag, seen: &Seen) -> Used {
 fn unknown(asked: &str, seen: &Seen, store: &Store) -> Failure {
     let failure =
         Failure::system(format!("there is no image {asked} on this host, and no job here has used it"));
-    let here = seen.images.iter().flat_map(|image| image.tags.iter().map(|tag| short(&normalized(tag))));
+    let here =
+        seen.sight.images.iter().flat_map(|image| image.tags.iter().map(|tag| short(&normalized(tag))));
     let used = store.tags().into_iter().map(|tag| short(&tag.name));
     match similar(asked, here.chain(used)).as_slice() {
         [] => failure.hint("`hearth images` lists what is here"),

@@ -1,7 +1,10 @@
 //! Which image an operator means, and what it is called.
 
+use std::collections::BTreeMap;
+
 use crate::engine::ImageSummary;
-use crate::image::ImageRef;
+use crate::evict::{ImageNames, Sight};
+use crate::image::{ImageRef, Patterns};
 
 /// The fewest digits of an ID that mean an image.
 const FEWEST_DIGITS: usize = 4;
@@ -12,27 +15,49 @@ const MOST: usize = 3;
 /// Digits of an ID that people are shown.
 const SHOWN_DIGITS: usize = 12;
 
-/// Returns the images that a text means: by a tag, a digest, or the beginning of an ID. One name can mean several only
-/// where it is the beginning of an ID.
-pub(super) fn find<'a>(images: &'a [ImageSummary], text: &str) -> Vec<&'a ImageSummary> {
-    let by_name = text.parse::<ImageRef>().ok().map(|image| image.normalized());
-    let named = |image: &&ImageSummary| {
-        let names = image.tags.iter().chain(&image.digests);
-        names.map(|name| normalized(name)).any(|name| Some(name) == by_name)
-            || image
-                .digests
-                .iter()
-                .any(|name| name.rsplit_once('@').is_some_and(|(_, digest)| digest == text))
+/// Returns the images that a text means: by what the engine calls them, by what jobs called them, by a digest, or by the
+/// beginning of an ID. Only the last two can mean several.
+pub(super) fn find<'a>(sight: &'a Sight, text: &str) -> Vec<&'a ImageSummary> {
+    find_among(&sight.images, &sight.names, text)
+}
+
+fn find_among<'a>(
+    images: &'a [ImageSummary],
+    names: &BTreeMap<String, ImageNames>,
+    text: &str,
+) -> Vec<&'a ImageSummary> {
+    let wanted = normalized(text);
+    let tagged = |image: &&ImageSummary| image.tags.iter().any(|tag| normalized(tag) == wanted);
+    let known = |image: &&ImageSummary| {
+        names.get(&image.id).is_some_and(|names| names.all.contains(&wanted) || names.all.contains(text))
     };
-    let found: Vec<&ImageSummary> = images.iter().filter(named).collect();
-    if !found.is_empty() {
-        return found;
-    }
     let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    if digits.len() < FEWEST_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Vec::new();
-    }
-    images.iter().filter(|image| hex(&image.id).starts_with(&digits)).collect()
+    let is_hex = digits.len() >= FEWEST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let begins = |image: &&ImageSummary| is_hex && hex(&image.id).starts_with(&digits);
+    let found: Vec<_> = images.iter().filter(tagged).collect();
+    let found = if found.is_empty() { images.iter().filter(known).collect() } else { found };
+    if found.is_empty() { images.iter().filter(begins).collect() } else { found }
+}
+
+/// Returns the images that a pin of this name is about: a full name, a digest, an ID or a pattern.
+pub(super) fn pinned_by<'a>(sight: &'a Sight, pin: &str) -> Vec<&'a ImageSummary> {
+    let pattern = Patterns::compile(&[pin]).ok().filter(|_| is_pattern(pin));
+    let about = |image: &&ImageSummary| {
+        let names = sight.names.get(&image.id);
+        match &pattern {
+            Some(pattern) => {
+                let all = names.into_iter().flat_map(|names| &names.all);
+                image.tags.iter().chain(all).any(|name| pattern.matches(name))
+            }
+            None => names.is_some_and(|names| names.all.contains(pin)),
+        }
+    };
+    sight.images.iter().filter(about).collect()
+}
+
+/// Says whether a text is a pattern of names; no name has these characters.
+pub(super) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
 }
 
 /// Returns names that look like a text, the most alike first.
@@ -102,10 +127,12 @@ fn hex(id: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::{find, name, short_id, similar};
+    use super::{find_among, is_pattern, name, short_id, similar};
     use crate::engine::ImageSummary;
+    use crate::evict::ImageNames;
 
     fn image(digits: &str, tags: &[&str], digests: &[&str]) -> ImageSummary {
         ImageSummary {
@@ -141,6 +168,8 @@ mod tests {
         assert_eq!(found(&images[0].id), [first]);
         assert_eq!(found("localhost:5000/a/b:1"), [second]);
         assert_eq!(found("sha256:ABCD"), [first, second]);
+        assert_eq!(found("alpine:edge"), ["cafe00000000"], "jobs got it by that name");
+        assert!(is_pattern("group/**") && is_pattern("a:[12]") && !is_pattern("a/b:1@sha256:0"));
         for text in ["alpine:4", "abc", "", "b:1", "localhost:5000/a/b"] {
             assert_eq!(found(text), Vec::<String>::new(), "{text}");
         }

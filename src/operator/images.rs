@@ -9,7 +9,7 @@ use super::desk::{Answer, Desk, Seen, finish};
 use super::find::name;
 use super::images_table::text;
 use super::marks::Marks;
-use crate::engine::{Engine, ImageSummary};
+use crate::engine::Engine;
 use crate::outcome::Failure;
 use crate::policy::guard::Hold;
 use crate::policy::standing::{Standing, pinned};
@@ -123,13 +123,10 @@ async fn answer<E: Engine>(args: &ImagesArgs, desk: &Desk<'_, E>) -> Result<Answ
 impl Images {
     /// Says what was seen.
     pub(super) fn of(seen: &Seen, notes: Vec<String>) -> Self {
-        // What would go first comes last, where people look; what eviction has no eyes for comes first.
-        let blind = seen.images.iter().filter(|image| seen.standings.of(&image.id).is_none());
-        let mut images: Vec<Image> = blind.map(|image| Image::unseen(image)).collect();
+        // What would go first comes last, where people look.
         let standings = seen.standings.images.iter().rev();
-        images.extend(standings.filter_map(|standing| Image::of(seen, standing)));
         Self {
-            images,
+            images: standings.filter_map(|standing| Image::of(seen, standing)).collect(),
             marks: Marks::of(seen),
             pinned_bytes: pinned(&seen.sight.snapshot).unpacked,
             plan: Planned::of(seen),
@@ -142,7 +139,7 @@ impl Images {
 impl Image {
     fn of(seen: &Seen, standing: &Standing) -> Option<Self> {
         let content = seen.content(&standing.id)?;
-        let summary = seen.images.iter().find(|image| image.id == standing.id);
+        let summary = seen.sight.images.iter().find(|image| image.id == standing.id);
         let until = |time: f64| time.max(0.0) as u64;
         let known = !content.layers.is_empty();
         let claim = claimed_until(content, seen.standings.as_of);
@@ -170,31 +167,6 @@ impl Image {
             goes: standing.goes,
             reason: standing.reason.filter(|_| standing.place.is_some()).map(|reason| reason.to_string()),
         })
-    }
-
-    /// An image that came after the look.
-    fn unseen(image: &ImageSummary) -> Self {
-        Self {
-            id: image.id.clone(),
-            name: name(image),
-            tags: image.tags.clone(),
-            digests: image.digests.clone(),
-            bytes: image.bytes,
-            unique_bytes: None,
-            uses_per_day: 0.0,
-            last_use: None,
-            score: None,
-            seconds_to_pull: None,
-            class: "foreign",
-            pinned: false,
-            leased: false,
-            running: false,
-            claimed_until: None,
-            young_until: None,
-            turn: None,
-            goes: false,
-            reason: None,
-        }
     }
 }
 

@@ -103,7 +103,17 @@ impl Marks {
         let (free, all) = self.free_inodes.zip(self.inodes)?;
         let (low, high) = self.inodes_low.zip(self.inodes_high)?;
         let verdict = if free < low { "too few" } else { "well" };
+        let (free, all, low, high) = (count(free), count(all), count(low), count(high));
         Some(format!("{free} of {all} free: {verdict}; below {low} images go until {high} are free"))
+    }
+}
+
+/// Says a number short.
+fn count(number: u64) -> String {
+    match number {
+        0..10_000 => number.to_string(),
+        10_000..1_000_000 => format!("{:.0} k", number as f64 / 1e3),
+        _ => format!("{:.1} M", number as f64 / 1e6),
     }
 }
 
@@ -134,11 +144,11 @@ mod tests {
             lines(&rules, room(40 * GIB, 900), 12 * GIB),
             "images   12 GiB: well; above 20 GiB they go down to 17 GiB\n\
              disk     40 GiB of 100 GiB free: well; below 10 GiB images go until 15 GiB are free\n\
-             inodes   900 of 10000 free: well; below 500 images go until 800 are free\n"
+             inodes   900 of 10 k free: well; below 500 images go until 800 are free\n"
         );
         let full = lines(&rules, room(9 * GIB, 499), 21 * GIB);
         assert!(full.contains("21 GiB: too much;") && full.contains("free: too little;"), "{full}");
-        assert!(full.contains("499 of 10000 free: too few;"), "{full}");
+        assert!(full.contains("499 of 10 k free: too few;"), "{full}");
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::desk::{Answer, Desk, Seen, broken, finish};
-use super::find::{find, normalized, short, similar};
-use super::pin_set::{PinSet, images_called};
+use super::find::{find, is_pattern, normalized, pinned_by, short, similar};
+use super::pin_set::{PinSet, budget};
 use super::when::{Date, When};
 use crate::engine::Engine;
-use crate::image::ImageRef;
+use crate::image::{ImageRef, Patterns};
 use crate::outcome::Failure;
 use crate::store::{Pin, Store};
 use crate::units::ByteSize;
@@ -22,7 +22,7 @@ const LONGEST_REASON: usize = 500;
 /// The arguments of `hearth pin`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PinArgs {
-    /// Images by name, digest or ID; they need not be on this host yet
+    /// Images by name, digest or ID, or patterns such as registry.example.com/team/**; they need not be on this host yet
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<String>,
     /// Until when: a span such as 12h or 30d, or a date in UTC such as 2026-12-24. Without it: for good
@@ -138,7 +138,7 @@ async fn pin_all<E: Engine>(args: &PinArgs, desk: &Desk<'_, E>) -> Result<Answer
     names.sort_unstable();
     names.dedup();
     let set = PinSet::of(&store, seen.as_ref(), &names, now);
-    let budget = super::pin_set::budget(&desk.settings.cache, seen.as_ref());
+    let budget = budget(&desk.settings.cache, seen.as_ref());
     if let Some(budget) = budget.as_ref().filter(|budget| set.bytes > budget.bytes) {
         return Err(set.refusal(budget));
     }
@@ -155,7 +155,7 @@ async fn pin_all<E: Engine>(args: &PinArgs, desk: &Desk<'_, E>) -> Result<Answer
             name: name.clone(),
             until: until.map(|until| until.as_secs()),
             reason: reason.clone(),
-            here: seen.as_ref().map(|seen| !images_called(seen, name).is_empty()),
+            here: seen.as_ref().map(|seen| !pinned_by(&seen.sight, name).is_empty()),
             bytes: set.size_of(name),
         })
         .collect();
@@ -167,11 +167,7 @@ async fn pin_all<E: Engine>(args: &PinArgs, desk: &Desk<'_, E>) -> Result<Answer
 
 /// Complains of all that are no names, at once.
 fn readable(images: &[String]) -> Result<(), Failure> {
-    let bad: Vec<String> = images
-        .iter()
-        .filter_map(|image| image.parse::<ImageRef>().err())
-        .map(|problem| problem.to_string())
-        .collect();
+    let bad: Vec<String> = images.iter().filter_map(|image| unreadable(image)).collect();
     match bad.as_slice() {
         [] => Ok(()),
         [only] => Err(Failure::system(only).hint("write it as a job's `image:` would")),
@@ -182,13 +178,25 @@ fn readable(images: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// Says what is wrong with a name or pattern.
+fn unreadable(image: &str) -> Option<String> {
+    if is_pattern(image) || image.starts_with('!') {
+        let bad = Patterns::compile(&[image]).err().unwrap_or_default();
+        return match image.strip_prefix('!') {
+            Some(rest) => Some(format!("{image:?} would take pins from others: unpin {rest} instead")),
+            None => bad.first().map(ToString::to_string),
+        };
+    }
+    image.parse::<ImageRef>().err().map(|problem| problem.to_string())
+}
+
 /// Returns the name under which an image is pinned: its full one. The beginning of an ID that is no image's name becomes
 /// that ID.
 fn pin_name(image: &str, seen: Option<&Seen>, notes: &mut Vec<String>) -> String {
     let name = normalized(image);
-    let Some(seen) = seen else { return name };
-    match find(&seen.images, image).as_slice() {
-        [only] if images_called(seen, &name).is_empty() => {
+    let Some(seen) = seen.filter(|_| !is_pattern(image)) else { return name };
+    match find(&seen.sight, image).as_slice() {
+        [only] if pinned_by(&seen.sight, &name).is_empty() => {
             notes.push(format!("{image} is the ID of {}", super::find::name(only)));
             only.id.clone()
         }
@@ -201,10 +209,10 @@ fn unknown(images: &[PinnedImage], store: &Store, seen: Option<&Seen>) -> Vec<St
     let Some(seen) = seen else { return Vec::new() };
     let tags = store.tags();
     let known = || {
-        let here = seen.images.iter().flat_map(|image| image.tags.iter().cloned());
+        let here = seen.sight.images.iter().flat_map(|image| image.tags.iter().cloned());
         here.chain(tags.iter().map(|tag| short(&tag.name)))
     };
-    let missing = images.iter().filter(|image| image.here == Some(false));
+    let missing = images.iter().filter(|image| image.here == Some(false) && !is_pattern(&image.name));
     let missing = missing.filter(|image| !tags.iter().any(|tag| tag.name == image.name));
     missing
         .map(|image| {

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::desk::Seen;
-use super::find::{normalized, short};
-use crate::engine::ImageSummary;
+use super::find::{pinned_by, short};
 use crate::outcome::Failure;
 use crate::policy::standing::pinned;
 use crate::policy::{Content, Layer, Snapshot};
@@ -40,17 +39,6 @@ pub(super) fn budget(cache: &CacheSettings, seen: Option<&Seen>) -> Option<Budge
     images.into_iter().chain(disk).min_by_key(|budget| budget.bytes)
 }
 
-/// Returns the engine's images of a full name, digest or ID.
-pub(super) fn images_called<'a>(seen: &'a Seen, name: &str) -> Vec<&'a ImageSummary> {
-    let called = |image: &&ImageSummary| {
-        let digest = |full: &String| full.rsplit_once('@').is_some_and(|(_, digest)| digest == name);
-        image.id == name
-            || image.tags.iter().chain(&image.digests).any(|own| normalized(own) == name)
-            || image.digests.iter().any(digest)
-    };
-    seen.images.iter().filter(called).collect()
-}
-
 impl PinSet {
     /// Adds these names to the pins in force.
     pub(super) fn of(store: &Store, seen: Option<&Seen>, more: &[String], now: Duration) -> Self {
@@ -62,27 +50,24 @@ impl PinSet {
         let mut sizes = HashMap::new();
         let recorded = Recorded::read(store);
         for name in names {
-            let here: Vec<&ImageSummary> = seen.map(|seen| images_called(seen, &name)).unwrap_or_default();
+            let here = seen.map(|seen| pinned_by(&seen.sight, &name)).unwrap_or_default();
             if here.is_empty()
                 && let Some(content) = recorded.content(&name)
             {
-                sizes.insert(name, whole(&content));
+                sizes.insert(name, content.layers.iter().map(|layer| layer.size.unpacked).sum());
                 if !snapshot.contents.iter().any(|known| known.id == content.id) {
                     snapshot.contents.push(content);
                 }
                 continue;
             }
-            for image in here {
-                match snapshot.contents.iter_mut().find(|content| content.id == image.id) {
-                    Some(content) => {
-                        content.pinned = true;
-                        sizes.insert(
-                            name.clone(),
-                            whole(content).max(image.bytes * u64::from(content.layers.is_empty())),
-                        );
-                    }
-                    None => drop(sizes.insert(name.clone(), image.bytes)),
-                }
+            let ids: Vec<&str> = here.iter().map(|image| image.id.as_str()).collect();
+            let mut only = Snapshot::default();
+            for content in snapshot.contents.iter_mut().filter(|content| ids.contains(&content.id.as_str())) {
+                content.pinned = true;
+                only.contents.push(content.clone());
+            }
+            if !ids.is_empty() {
+                sizes.insert(name, pinned(&only).unpacked);
             }
         }
         Self { bytes: pinned(&snapshot).unpacked, sizes }
@@ -136,8 +121,4 @@ impl Recorded {
         let layers = self.contents.get(digest).filter(|layers| !layers.is_empty())?;
         Some(Content { id: digest.to_owned(), layers: layers.clone(), pinned: true, ..Content::default() })
     }
-}
-
-fn whole(content: &Content) -> u64 {
-    content.layers.iter().map(|layer| layer.size.unpacked).sum()
 }

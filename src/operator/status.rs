@@ -207,7 +207,7 @@ impl Status {
             marks: seen.as_ref().map(Marks::of),
             plan: seen.as_ref().map(Planned::of),
             rule: rule(&desk.settings.cache, &store, seen.as_ref()),
-            images: seen.as_ref().map(|seen| seen.images.len()),
+            images: seen.as_ref().map(|seen| seen.sight.images.len()),
             daemon,
             leases: leases(desk, &store),
             pins: pins.collect(),
