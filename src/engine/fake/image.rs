@@ -36,7 +36,8 @@ pub struct FakeImage {
     pub(super) listens: Vec<(u16, Duration)>,
 }
 
-fn unpacked(compressed: u64) -> u64 {
+/// Returns what a layer takes unpacked.
+pub(super) fn unpacked(compressed: u64) -> u64 {
     compressed * 53 / 20
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::behaviour::Behaviour;
 use super::call::{Call, Called, Fault};
 use super::container::Signal;
+use super::disk::Disk;
 use super::image::FakeImage;
 use super::program::{Place, Run};
 use super::registry::Trouble;
@@ -97,6 +98,21 @@ impl Fake {
     /// Lets nothing more come over the network, as a link that is dead without a word; or lets it go on.
     pub fn freeze_downloads(&self, frozen: bool) {
         self.change(|state| state.pulls.frozen = frozen);
+    }
+
+    /// Gives the disk an end: pulls and containers take of it, removals give back.
+    pub fn set_disk(&self, bytes: u64) {
+        self.look(|state| state.disk = Some(Disk { bytes, others: 0 }));
+    }
+
+    /// Says how much of the disk others than the engine have.
+    pub fn fill_disk(&self, others: u64) {
+        self.look(|state| state.disk.iter_mut().for_each(|disk| disk.others = others));
+    }
+
+    /// Returns how many bytes of the disk are free; `None`: it has no end.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.look(|state| state.free_bytes())
     }
 
     /// Fills the build cache; `None`: the engine has none.

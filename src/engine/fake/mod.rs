@@ -9,6 +9,7 @@ mod asking;
 mod behaviour;
 mod call;
 mod container;
+mod disk;
 mod image;
 mod knobs;
 mod known;

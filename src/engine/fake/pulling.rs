@@ -11,7 +11,8 @@
 //!   were finished stay, the base first: one that came before the layer below it is lost like one half fetched. The
 //!   engine tells of no unpacking and no digest, and counts the configuration as a layer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::Fake;
-use super::image::{Asked, FakeImage};
+use super::disk::{self, Taken};
+use super::image::{Asked, FakeImage, unpacked};
 use super::registry::{Trouble, refused};
 use crate::engine::{EngineError, PullEvent, PullRequest, StoreKind};
 use crate::image::Platform;
@@ -31,6 +33,8 @@ const PIECES: u64 = 10;
 pub(super) struct Transfer {
     progress: watch::Receiver<Progress>,
     task: AbortHandle,
+    /// Only held: the disk's room goes with it.
+    _taken: Taken,
 }
 
 impl Drop for Transfer {
@@ -44,15 +48,18 @@ impl Drop for Transfer {
 struct Progress {
     events: Vec<PullEvent>,
     done: bool,
+    failed: Option<EngineError>,
 }
 
 /// What is under way, what is left of it, and how fast it goes.
 pub(super) struct Pulls {
     running: BTreeMap<String, Weak<Transfer>>,
-    /// Layers and blobs that no image has, left by pulls that were cut.
-    kept: BTreeSet<String>,
+    /// Layers and blobs that no image has, left by pulls that were cut, and their compressed bytes.
+    pub(super) kept: BTreeMap<String, u64>,
     /// How much there is of blobs that were cut, in pieces.
-    begun: BTreeMap<String, u64>,
+    pub(super) begun: BTreeMap<String, u64>,
+    /// What the transfers have of the disk.
+    pub(super) taken: Vec<Weak<AtomicU64>>,
     /// Bytes a second that a layer comes with.
     pub(super) rate: u64,
     /// Whether nothing comes at all.
@@ -69,8 +76,9 @@ impl Default for Pulls {
     fn default() -> Self {
         Self {
             running: BTreeMap::new(),
-            kept: BTreeSet::new(),
+            kept: BTreeMap::new(),
             begun: BTreeMap::new(),
+            taken: Vec::new(),
             rate: u64::MAX,
             frozen: false,
             unpacking: Duration::ZERO,
@@ -137,7 +145,7 @@ impl Fake {
         self.look(|state| {
             let here = state.has_layer(layer);
             let pulls = &mut state.pulls;
-            let unpacked = here || kind == StoreKind::Podman && pulls.kept.contains(layer);
+            let unpacked = here || kind == StoreKind::Podman && pulls.kept.contains_key(layer);
             if unpacked {
                 return None;
             }
@@ -145,10 +153,15 @@ impl Fake {
             if let Some(running) = pulls.running.get(layer).and_then(Weak::upgrade).filter(|_| shared) {
                 return Some(running);
             }
-            let blob_here = pulls.kept.contains(layer);
+            let blob_here = pulls.kept.contains_key(layer);
             let (sender, progress) = watch::channel(Progress::default());
-            let work = bring(self.clone(), layer.to_owned(), bytes, kind, blob_here, sender);
-            let transfer = Arc::new(Transfer { progress, task: tokio::spawn(work).abort_handle() });
+            let taken = Taken::default();
+            pulls.taken.retain(|taken| taken.strong_count() > 0);
+            pulls.taken.push(Arc::downgrade(&taken));
+            let layer_way = LayerWay { layer: layer.to_owned(), total: bytes, kind, blob_here };
+            let work = bring(self.clone(), layer_way, Arc::downgrade(&taken), sender);
+            let task = tokio::spawn(work).abort_handle();
+            let transfer = Arc::new(Transfer { progress, task, _taken: taken });
             if shared {
                 pulls.running.insert(layer.to_owned(), Arc::downgrade(&transfer));
             }
@@ -165,12 +178,15 @@ impl Fake {
         let mut progress = transfer.progress.clone();
         let mut told = 0;
         loop {
-            let (news, done) = {
+            let (news, done, failed) = {
                 let now = progress.borrow_and_update();
-                (now.events.get(told..).unwrap_or_default().to_vec(), now.done)
+                (now.events.get(told..).unwrap_or_default().to_vec(), now.done, now.failed.clone())
             };
             told += news.len();
             news.into_iter().for_each(&mut *on_event);
+            if let Some(error) = failed {
+                return Err(error);
+            }
             if done {
                 return Ok(());
             }
@@ -198,8 +214,7 @@ impl Fake {
             Trouble::NoSpace => {
                 on_event(PullEvent::Downloaded(layer.clone()));
                 on_event(PullEvent::Extracting { layer, done: total / 2 });
-                let words = "failed to register layer: Error processing tar file(exit status 1): write /bin/big: no space left on device";
-                Err(refused(0, words.to_owned()))
+                Err(disk::full(self.look(|state| state.info.store)))
             }
             _ => Err(refused(
                 0,
@@ -209,20 +224,27 @@ impl Fake {
     }
 }
 
-/// Brings a layer to the host.
-async fn bring(
-    fake: Fake,
+/// A layer that comes.
+struct LayerWay {
     layer: String,
     total: u64,
     kind: StoreKind,
     blob_here: bool,
-    progress: watch::Sender<Progress>,
-) {
+}
+
+/// Brings a layer to the host.
+async fn bring(fake: Fake, way: LayerWay, taken: Weak<AtomicU64>, progress: watch::Sender<Progress>) {
+    let LayerWay { layer, total, kind, blob_here } = way;
     let tell = |event: PullEvent| progress.send_modify(|p| p.events.push(event));
+    let fail = || progress.send_modify(|p| p.failed = Some(disk::full(kind)));
+    let set = |bytes| taken.upgrade().into_iter().for_each(|taken| taken.store(bytes, Ordering::Relaxed));
     tell(PullEvent::Waiting(layer.clone()));
     if blob_here {
         tell(PullEvent::Present(layer.clone()));
     } else {
+        if !fake.look(|state| state.take(&taken, total)) {
+            return fail();
+        }
         download(&fake, &layer, total, kind, &tell).await;
     }
     match kind {
@@ -231,22 +253,34 @@ async fn bring(
             tell(PullEvent::Extracting { layer: layer.clone(), done: total });
         }
         StoreKind::Containerd => {
-            fake.look(|state| state.pulls.kept.insert(layer.clone()));
+            fake.look(|state| {
+                state.pulls.kept.insert(layer.clone(), total);
+                set(0);
+            });
             if !blob_here {
                 tell(PullEvent::Downloaded(layer.clone()));
             }
         }
         StoreKind::Podman => {}
     }
+    if !fake.look(|state| state.take(&taken, unpacked(total))) {
+        return fail();
+    }
     let unpacking = fake.look(|state| state.pulls.unpacking);
     if !unpacking.is_zero() {
         tokio::time::sleep(unpacking).await;
     }
     match kind {
-        StoreKind::DockerClassic => tell(PullEvent::Done(layer)),
+        StoreKind::DockerClassic => {
+            set(unpacked(total));
+            tell(PullEvent::Done(layer));
+        }
         StoreKind::Containerd => {}
         StoreKind::Podman => {
-            fake.look(|state| state.pulls.kept.insert(layer.clone()));
+            fake.look(|state| {
+                state.pulls.kept.insert(layer.clone(), total);
+                set(0);
+            });
             tell(PullEvent::Downloaded(layer));
         }
     }

@@ -9,7 +9,7 @@
 //!   name.
 
 use super::store::{HostImage, same_repository};
-use crate::engine::{EngineError, Removal, StoreKind};
+use crate::engine::{Removal, StoreKind};
 use crate::image::ImageRef;
 
 /// What a removal did to an image.
@@ -48,9 +48,9 @@ pub(super) fn remove(
     text: &str,
     kind: StoreKind,
     in_use: impl Fn(&str) -> bool,
-) -> Result<Loss, EngineError> {
-    let Some(at) = images.iter().position(|host| host.is(text)) else { return Ok(Loss::Missing) };
-    let Ok(asked) = text.parse::<ImageRef>() else { return Ok(Loss::Missing) };
+) -> Loss {
+    let Some(at) = images.iter().position(|host| host.is(text)) else { return Loss::Missing };
+    let Ok(asked) = text.parse::<ImageRef>() else { return Loss::Missing };
     let id = images[at].image.facts.id.clone();
     let names = images[at].references(kind);
     let by_digest = asked.digest().is_some();
@@ -70,20 +70,16 @@ pub(super) fn remove(
         StoreKind::Containerd => names.iter().all(goes),
         StoreKind::Podman => names.len() <= 1,
     };
-    if asked.id().is_some() && !is_single(&names) && kind != StoreKind::Podman
-        || asked.id().is_some() && !last
-        || last && in_use(&id)
-    {
-        return Ok(Loss::Kept);
-    }
-    if kind == StoreKind::Podman && by_digest && !last && !names.iter().any(goes) {
-        return Ok(Loss::Kept);
+    let needs_force = asked.id().is_some() && !(is_single(&names) && last);
+    let is_no_name = kind == StoreKind::Podman && by_digest && !last && !names.iter().any(goes);
+    if needs_force || is_no_name || last && in_use(&id) {
+        return Loss::Kept;
     }
     let left: Vec<ImageRef> = names.iter().filter(|name| !goes(name)).cloned().collect();
     if left.is_empty() || last && kind != StoreKind::DockerClassic {
         images.remove(at);
-        return Ok(Loss::Deleted(id));
+        return Loss::Deleted(id);
     }
     images[at].keep_only(&left, kind);
-    Ok(Loss::Untagged(id))
+    Loss::Untagged(id)
 }

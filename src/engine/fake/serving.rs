@@ -176,10 +176,8 @@ impl Engine for Fake {
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<Creation, EngineError> {
         let own = spec.clone();
-        self.answer(Call::CreateContainer, &spec.name, move |fake| {
-            Ok(fake.change(|s| s.create_container(&own)))
-        })
-        .await
+        self.answer(Call::CreateContainer, &spec.name, move |fake| fake.change(|s| s.create_container(&own)))
+            .await
     }
 
     async fn start_container(&self, name: &str) -> Result<(), EngineError> {

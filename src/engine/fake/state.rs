@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::behaviour::Behaviour;
 use super::call::Calls;
 use super::container::{Container, Kind, Signal, Status};
+use super::disk::Disk;
 use super::image::FakeImage;
 use super::program::Run;
 use super::pulling::Pulls;
@@ -77,6 +78,8 @@ pub(super) struct State {
     pub(super) exec_lags: Duration,
     pub(super) exec_lingers: Option<Duration>,
     pub(super) began: Moment,
+    /// `None`: it has no end.
+    pub(super) disk: Option<Disk>,
     /// Bytes of the build cache; `None`: the engine has none.
     pub(super) build_cache: Option<u64>,
     /// Those who hear of events.
@@ -117,6 +120,7 @@ impl State {
             exec_lags: Duration::ZERO,
             exec_lingers: Some(LINGER),
             began: Moment(BIRTH * 1_000_000_000),
+            disk: None,
             build_cache: Some(0),
             listeners: Vec::new(),
             born: Instant::now(),
@@ -161,7 +165,7 @@ impl State {
     pub(super) fn remove_image(&mut self, name: &str) -> Result<Removal, EngineError> {
         let used: Vec<String> = self.containers.iter().map(|c| c.image.facts.id.clone()).collect();
         let in_use = |id: &str| used.iter().any(|used| used == id);
-        let loss = removing::remove(&mut self.images, name, self.info.store, in_use)?;
+        let loss = removing::remove(&mut self.images, name, self.info.store, in_use);
         match &loss {
             Loss::Untagged(id) => self.tell(EventKind::Image, "untag", id, &Labels::new()),
             Loss::Deleted(id) => {
@@ -180,6 +184,11 @@ impl State {
     /// Keeps an image that was pulled.
     pub(super) fn arrived(&mut self, reference: &str, image: FakeImage) -> Result<(), EngineError> {
         let native = Platform::new(&self.version.os, &self.version.arch, "");
+        // What was left of its layers belongs to it now, and goes with it.
+        for (layer, _) in &image.layers {
+            self.pulls.kept.remove(layer);
+            self.pulls.begun.remove(layer);
+        }
         store::settle(&mut self.images, reference, image, self.info.store, &native)?;
         self.tell(EventKind::Image, "pull", reference, &Labels::new());
         Ok(())
@@ -236,11 +245,12 @@ impl State {
         Removal::Removed
     }
 
-    pub(super) fn create_container(&mut self, spec: &ContainerSpec) -> Creation {
-        let Some(image) = self.image(&spec.image).cloned() else { return Creation::ImageMissing };
+    pub(super) fn create_container(&mut self, spec: &ContainerSpec) -> Result<Creation, EngineError> {
+        let Some(image) = self.image(&spec.image).cloned() else { return Ok(Creation::ImageMissing) };
         if self.containers.iter().any(|c| c.spec.name == spec.name) {
-            return Creation::NameTaken;
+            return Ok(Creation::NameTaken);
         }
+        self.room_for_container()?;
         let id = self.next_id();
         let now = self.now();
         let mut container = Container::new(id.clone(), spec.clone(), image, now);
@@ -258,7 +268,7 @@ impl State {
         }
         self.containers.push(container);
         self.tell(EventKind::Container, "create", &id, &spec.labels);
-        Creation::Made(Created { id, warnings: self.warnings.clone() })
+        Ok(Creation::Made(Created { id, warnings: self.warnings.clone() }))
     }
 
     /// Lets go of a container that does not run any more.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod pulls;
+mod room;
 mod scripts;
 mod stores;
 
