@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -192,6 +193,7 @@ async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
             registries: around::registries(host, settings),
             store: around::open_store(host, settings, &log),
             who: host::Who::read(),
+            disk: Rc::new(crate::evict::disk),
             departure,
         };
         prepare::run(&begun, &engine, around, &log).await

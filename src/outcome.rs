@@ -29,6 +29,8 @@ pub struct Failure {
     pub quiet: bool,
     /// Whether the engine may still be doing what it gave no answer for.
     pub unanswered: bool,
+    /// Whether it is that the engine's disk is full.
+    pub no_space: bool,
 }
 
 impl Failure {
@@ -43,7 +45,15 @@ impl Failure {
     }
 
     fn new(fault: Fault, message: String) -> Self {
-        Self { fault, message, hints: Vec::new(), exit_code: None, quiet: false, unanswered: false }
+        Self {
+            fault,
+            message,
+            hints: Vec::new(),
+            exit_code: None,
+            quiet: false,
+            unanswered: false,
+            no_space: false,
+        }
     }
 
     /// Marks a failure that the runner reports well enough by itself.

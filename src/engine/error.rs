@@ -94,6 +94,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let mut failure = Failure::system(error.to_string());
         failure.unanswered = matches!(error, EngineError::Timeout { .. } | EngineError::Lost { .. });
+        failure.no_space = super::refusal::is_no_space(&error);
         match error {
             EngineError::Unreachable { .. } => {
                 failure.hint("start it (systemctl start docker), or name its socket: [engine] host in hearth's settings")

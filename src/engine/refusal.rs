@@ -62,7 +62,12 @@ impl Refusal {
 
 /// Tells whether the engine's disk is full: of blocks, of inodes or by a quota.
 pub fn is_no_space(error: &EngineError) -> bool {
-    let words = error.words().to_ascii_lowercase();
+    says_no_space(&error.words())
+}
+
+/// As [`is_no_space`], of words alone.
+pub fn says_no_space(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
     ["no space left", "not enough space", "disk quota exceeded", "enospc"]
         .iter()
         .any(|part| words.contains(part))

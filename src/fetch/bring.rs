@@ -193,17 +193,27 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 self.desk.airport.place(rules.concurrent, rules.no_progress_timeout, waits).await
             }
         };
+        if heir.is_none() {
+            self.room_to_pull(inquiry, wanted, meeting.as_deref_mut(), place.as_ref()).await?;
+        }
         let mut last = wanted.mirrors_only.clone().map(PullFault::Refused);
+        let mut full = false;
         for source in sources {
             let attempts = if source.is_mirror { 1 } else { rules.attempts };
             let mut attempt = 1;
             let fault = loop {
-                let (meeting, heir) = (meeting.as_deref_mut(), heir.take());
-                let pulled = self.pull_from(inquiry, source, meeting, heir, place.as_ref()).await;
+                let (leads, heir) = (meeting.as_deref_mut(), heir.take());
+                let pulled = self.pull_from(inquiry, source, leads, heir, place.as_ref()).await;
                 let fault = match pulled {
                     Ok(brought) => return Ok(brought),
                     Err(fault) => fault,
                 };
+                if matches!(fault, PullFault::NoSpace(_))
+                    && !std::mem::replace(&mut full, true)
+                    && self.room_again(inquiry, wanted, meeting.as_deref_mut(), place.as_ref()).await?
+                {
+                    continue;
+                }
                 if attempt >= attempts || !fault.may_pass() {
                     break fault;
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::words::shown;
 use crate::engine::EngineError;
+use crate::engine::refusal::says_no_space;
 use crate::image::decide::Refusal;
 use crate::outcome::{Failure, Fault};
 use crate::plan::ImageWish;
@@ -64,7 +65,7 @@ impl PullFault {
         });
         let lower = lower.to_ascii_lowercase();
         let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-        if has(&["no space left"]) {
+        if says_no_space(&lower) {
             Self::NoSpace(words)
         } else if has(&[
             "no matching manifest",
@@ -192,7 +193,7 @@ impl PullFault {
             Self::Stopped => Failure::system("prepare was stopped by the runner"),
             Self::NoSpace(words) => {
                 Failure::system(format!("{name} does not fit on the engine's disk: {words}"))
-                    .hint("see docker system df; docker image prune removes images that no tag names")
+                    .hint("see hearth status for what holds the disk, and docker system df for what else the engine keeps")
             }
             Self::Transient(words) => Failure::system(format!("{name} could not be pulled: {words}"))
                 .hint("the registry or the way to it failed; the runner tries again"),

@@ -34,6 +34,8 @@ pub(super) struct Inquiry<'w> {
     pub(super) homes: Vec<Home>,
     pub(super) local: Option<ImageFacts>,
     answers: Answers,
+    /// What a pull transfers in bytes, where a manifest told; layers that are here count too.
+    pub(super) transfer: Cell<Option<u64>>,
     /// Whether the job log has said whose login it is.
     told: Cell<bool>,
     tag_was: Option<String>,
@@ -82,6 +84,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             homes,
             local,
             answers: Answers::default(),
+            transfer: Cell::new(None),
             told: Cell::new(false),
             tag_was,
         })
@@ -221,7 +224,10 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             None => Contents::Failed(answer),
             Some(body) => match index::read(&body) {
                 Ok(index::Body::Index(index)) => Contents::Index(index),
-                Ok(index::Body::Manifest(_)) => Contents::Manifest,
+                Ok(index::Body::Manifest(manifest)) => {
+                    inquiry.transfer.set(Some(manifest.bytes()));
+                    Contents::Manifest
+                }
                 Err(_) => Contents::Unreadable,
             },
         }

@@ -16,6 +16,7 @@ mod leases;
 mod login;
 mod pull;
 mod registries;
+mod room;
 mod words;
 
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use fault::PullFault;
 pub use leases::Leases;
 pub use login::{Login, Logins, operator_dir};
 pub use registries::{Online, Registries};
+pub use room::Storage;
 
 use inquiry::{Decided, Inquiry, reason};
 
@@ -56,6 +58,8 @@ pub struct Fetcher<'a, E, R> {
     pub logins: &'a Logins,
     /// The job's leases.
     pub leases: &'a Leases,
+    /// How the job gets room.
+    pub storage: &'a Storage,
     /// The job log.
     pub log: &'a JobLog,
 }
@@ -143,6 +147,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     async fn pull(&self, inquiry: &Inquiry<'_>, wanted: Pull) -> Result<Got, PullFault> {
         let brought = self.bring(inquiry, &wanted).await?;
+        self.storage.pulled();
         let digest = Some(wanted.digest);
         let (download, extract) = (brought.download, brought.extract);
         Ok(Got { facts: brought.facts, digest, why: None, download, extract })

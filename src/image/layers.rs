@@ -46,6 +46,11 @@ impl Compressed {
         Self::Estimated((bytes as f64 / UNPACKED_PER_COMPRESSED) as u64)
     }
 
+    /// Reckons unpacked bytes from compressed ones.
+    pub fn unpacked(bytes: u64) -> u64 {
+        (bytes as f64 * UNPACKED_PER_COMPRESSED) as u64
+    }
+
     /// Returns the bytes, however they are known.
     pub fn bytes(self) -> u64 {
         match self {

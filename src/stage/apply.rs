@@ -1,7 +1,7 @@
 //! Makes what a plan says: idempotent, and it clears away what an earlier attempt left under the same name.
 
 use super::removal::persist;
-use crate::engine::{Created, Creation, Engine, EngineError, refusal::Refusal};
+use crate::engine::{Created, Creation, Engine, EngineError, refusal::Refusal, refusal::is_no_space};
 use crate::job::names::{LABEL_JOB, LABEL_ROLE};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
@@ -111,12 +111,14 @@ pub fn refused_container(role: &str, image: &str, error: EngineError) -> Failure
     if !answered {
         return error.into();
     }
+    let no_space = is_no_space(&error);
     let message = format!("the {role} container of {image} cannot be run: {words}");
-    match Refusal::of(&words) {
+    let failure = match Refusal::of(&words) {
         Some(refusal) if role != "helper" => Failure::job(message).hint(refusal.hint()),
         Some(refusal) => Failure::system(message).hint(refusal.hint()),
         None => Failure::system(message),
-    }
+    };
+    Failure { no_space, ..failure }
 }
 
 /// What the engine could not do as asked is the operator's to know: a limit that is not enforced, for one.

@@ -1,7 +1,9 @@
 //! What surrounds a stage on its host, beside the engine: registries, facts, and the processes it belongs to.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use crate::evict::Room;
 use crate::fetch::Online;
 use crate::fetch::flight::Departure;
 use crate::host::{self, Host, Who};
@@ -20,6 +22,8 @@ pub struct Around<R> {
     pub store: Store,
     /// This process and those around it.
     pub who: Who,
+    /// How the disk of a directory is measured.
+    pub disk: Rc<dyn Fn(&Path) -> Option<Room>>,
     /// The wish that this process ends.
     pub departure: Departure,
 }

@@ -12,8 +12,9 @@ use super::found::{self, Found};
 use super::hint::BuildHint;
 use super::leases;
 use super::services;
+use crate::daemon;
 use crate::engine::{API_HINT_FILE, Engine, EngineVersion};
-use crate::fetch::{Desk, Fetcher, Logins, Registries};
+use crate::fetch::{Desk, Fetcher, Logins, Registries, Storage};
 use crate::image::Platform;
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
@@ -38,7 +39,7 @@ pub async fn run<E: Engine, R: Registries>(
     log.line(greeting(&version, settings.runner.as_deref()));
     let native = Platform::new(&version.os, &version.arch, "");
     let wishes = Wishes::decide(job, &settings.job, &native)?;
-    let Around { operator_dir, registries, store, who, departure } = around;
+    let Around { operator_dir, registries, store, who, disk, departure } = around;
     let leases = leases::of(begun, who);
     let ground = Ground::decide(job, names, settings, Some(leases.owner()))?;
     for note in wishes.notes.iter().chain(&ground.notes) {
@@ -51,13 +52,14 @@ pub async fn run<E: Engine, R: Registries>(
     leases.on_references(&store, &wishes, volumes, log).await;
     let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
     let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
-    let fetcher = Fetcher { engine, desk, job, settings, native, logins, leases, log };
+    let storage = &Storage::new(disk);
+    let fetcher = Fetcher { engine, desk, job, settings, native, logins, leases, storage, log };
     let used = kept.iter().map(|name| VolumeUse { name: (*name).to_owned() });
     desk.learn(|batch| batch.volumes.extend(used));
     // What an attempt before this one asked for may come even later.
     let in_doubt = hints.was_making();
     hints.set_making(true);
-    let made = looked_up_and_made(Found::of(&fetcher, &wishes), make_ground(engine, &ground, log)).await;
+    let made = looked_up_and_made(Found::of(&fetcher, &wishes), make_ground(&fetcher, &ground)).await;
     desk.write_down();
     if let Err(failure) = &made {
         hints.set_making(in_doubt || failure.unanswered);
@@ -77,7 +79,15 @@ pub async fn run<E: Engine, R: Registries>(
     let plan = plan?;
     hints.set_build(if plan.start_build { &BuildHint::Idle } else { &BuildHint::Entrypoint });
     let created = began.elapsed();
-    services::wait_until_ready(engine, &plan, &settings.job, log).await?;
+    let ready = services::wait_until_ready(engine, &plan, &settings.job, log);
+    let tidied = async {
+        // A daemon hears of pulls by itself.
+        if !daemon::lock::Lock::is_held(desk.store.place()) {
+            fetcher.tidy_up().await;
+        }
+    };
+    let (ready, ()) = join(ready, tidied).await;
+    ready?;
     desk.learn(|batch| batch.times.push(found.time(job, names, began.elapsed(), created)));
     desk.write_down();
     if let Some(trouble) = desk.store.trouble() {
@@ -90,14 +100,20 @@ pub async fn run<E: Engine, R: Registries>(
 }
 
 /// Makes network and volumes, and returns the network's ID. All calls are over when it returns, also after an error.
-async fn make_ground<E: Engine>(engine: &E, ground: &Ground, log: &JobLog) -> Result<String, Failure> {
+async fn make_ground<E: Engine, R: Registries>(
+    fetcher: &Fetcher<'_, E, R>,
+    ground: &Ground,
+) -> Result<String, Failure> {
+    let Fetcher { engine, log, .. } = *fetcher;
     let network = async {
         match &ground.network {
-            Some(spec) => apply::network(engine, spec, log).await,
+            Some(spec) => fetcher.with_room(async || apply::network(engine, spec, log).await).await,
             None => Ok(String::new()),
         }
     };
-    let volumes = join_all(ground.volumes.iter().map(|volume| apply::volume(engine, volume)));
+    let volumes = ground.volumes.iter();
+    let volumes =
+        join_all(volumes.map(|volume| fetcher.with_room(async || apply::volume(engine, volume).await)));
     let (network, volumes) = join(network, volumes).await;
     volumes.into_iter().collect::<Result<(), _>>()?;
     network
@@ -174,16 +190,16 @@ impl<E: Engine, R: Registries> Make<'_, E, R> {
             if plan.helper_first && !plan.services.is_empty() {
                 services::start_helper(self.engine, plan).await
             } else {
-                apply::start(self.engine, &plan.helper).await
+                self.start(&plan.helper).await
             }
         };
         if plan.helper_first {
             both(helper, self.services(plan, |spec, wish| self.container(spec, wish))).await?;
-            self.services(plan, |spec, _| apply::start(self.engine, spec)).await
+            self.services(plan, |spec, _| self.start(spec)).await
         } else {
             let made_and_started = |spec, wish| async move {
                 self.container(spec, wish).await?;
-                apply::start(self.engine, spec).await
+                self.start(spec).await
             };
             both(helper, self.services(plan, made_and_started)).await
         }
@@ -203,11 +219,21 @@ impl<E: Engine, R: Registries> Make<'_, E, R> {
 
     async fn build(&self, plan: &JobPlan) -> Result<(), Failure> {
         self.container(&plan.build, &self.wishes.build).await?;
-        if plan.start_build { apply::start(self.engine, &plan.build).await } else { Ok(()) }
+        if plan.start_build { self.start(&plan.build).await } else { Ok(()) }
+    }
+
+    /// Makes a container; where the disk is full, again after room was made.
+    async fn container(&self, spec: &ContainerSpec, wish: &ImageWish) -> Result<(), Failure> {
+        self.fetcher.with_room(async || self.made(spec, wish).await).await
+    }
+
+    /// Starts a container; where the disk is full, again after room was made.
+    async fn start(&self, spec: &ContainerSpec) -> Result<(), Failure> {
+        self.fetcher.with_room(async || apply::start(self.engine, spec).await).await
     }
 
     /// An image that went between look and create is fetched again once.
-    async fn container(&self, spec: &ContainerSpec, wish: &ImageWish) -> Result<(), Failure> {
+    async fn made(&self, spec: &ContainerSpec, wish: &ImageWish) -> Result<(), Failure> {
         match apply::container(self.engine, spec, self.log).await {
             Ok(()) => return Ok(()),
             Err(NotMade::Failed(failure)) => return Err(failure),

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage};
+use hearth::evict::Room;
 use hearth::fetch::flight::Departure;
 use hearth::host::Who;
 use hearth::image::ImageRef;
@@ -24,6 +26,9 @@ pub(crate) const APP: &str = "registry.test/group/app:1";
 pub(crate) const DB: &str = "registry.test/group/db:1";
 pub(crate) const HELPER: &str = "registry.test/ci/helper:1";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+const EMPTY_DISK: Room =
+    Room { bytes: 1 << 40, free_bytes: 1 << 40, inodes: Some(1 << 30), free_inodes: Some(1 << 30) };
 
 const ALL_CALLS: [Call; 26] = [
     Call::Version,
@@ -90,6 +95,10 @@ pub(crate) struct World {
     pub(crate) operator_dir: Option<PathBuf>,
     /// Where the host's facts are.
     pub(crate) facts: PathBuf,
+    /// The stages' own process and those around it.
+    pub(crate) who: Who,
+    /// How the disk of images is measured: at first it is large and empty.
+    pub(crate) disk: Rc<dyn Fn(&Path) -> Option<Room>>,
     directory: Directory,
 }
 
@@ -140,7 +149,9 @@ impl World {
         ]);
         let directory = Directory::new();
         let facts = directory.0.join("store");
-        Self { fake, settings, job, variables, hints: true, operator_dir: None, facts, directory }
+        let (hints, operator_dir, who) = (true, None, Who::read());
+        let disk = Rc::new(|_: &Path| Some(EMPTY_DISK));
+        Self { fake, settings, job, variables, hints, operator_dir, facts, who, disk, directory }
     }
 
     /// Makes another job of another slot on the same host.
@@ -148,6 +159,8 @@ impl World {
         let mut other = Self::new();
         other.fake = self.fake.clone();
         other.facts = self.facts.clone();
+        other.who = self.who.clone();
+        other.disk = self.disk.clone();
         other.settings = self.settings.clone();
         other.job = self.job.clone();
         other.job["id"] = id.into();
@@ -261,8 +274,8 @@ impl World {
     pub(crate) fn around(&self) -> Around<Fake> {
         let (_, departure) = Departure::new();
         let (operator_dir, registries) = (self.operator_dir.clone(), self.fake.clone());
-        let who = Who::read();
-        Around { operator_dir, registries, store: self.store(), who, departure }
+        let (who, disk) = (self.who.clone(), self.disk.clone());
+        Around { operator_dir, registries, store: self.store(), who, disk, departure }
     }
 
     /// Opens the facts, as each process does.

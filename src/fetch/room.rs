@@ -1,0 +1,268 @@
+//! Room on the disk for what a job brings: looked for before a pull whose size is known, and once when the disk is full.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Fetcher;
+use super::fault::PullFault;
+use super::flight::{Meeting, Place, State};
+use super::inquiry::Inquiry;
+use super::registries::Registries;
+use crate::engine::Engine;
+use crate::evict::{Evictor, Here, Occasion, Report, Room, Told, pressing};
+use crate::host;
+use crate::image::Compressed;
+use crate::image::decide::Pull;
+use crate::joblog::JobLog;
+use crate::moment::Liveness;
+use crate::outcome::Failure;
+use crate::store::{Content, Lease};
+use crate::units::ByteSize;
+
+/// How often a leader gives a sign of life while it makes room.
+const SIGN: Duration = Duration::from_secs(2);
+
+/// How a job gets room on its host.
+pub struct Storage {
+    disk: Rc<dyn Fn(&Path) -> Option<Room>>,
+    /// Whether room was made since the disk was full; it is once for each job.
+    made: Mutex<Option<bool>>,
+    pulled: Cell<bool>,
+}
+
+impl Storage {
+    /// `disk` measures the disk of a directory.
+    pub fn new(disk: Rc<dyn Fn(&Path) -> Option<Room>>) -> Self {
+        Self { disk, made: Mutex::new(None), pulled: Cell::new(false) }
+    }
+
+    /// Returns whether this job has brought an image.
+    pub fn has_pulled(&self) -> bool {
+        self.pulled.get()
+    }
+
+    pub(super) fn pulled(&self) {
+        self.pulled.set(true);
+    }
+}
+
+impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
+    /// Does something; where the disk is full, once more after room was made.
+    ///
+    /// # Errors
+    /// Its failure, or that of the second try.
+    pub async fn with_room<T>(&self, act: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
+        match act().await {
+            Err(failure) if failure.no_space && self.make_room_once(0).await => act().await,
+            ended => ended,
+        }
+    }
+
+    /// Makes room once after a pull, if that took the disk above its marks.
+    pub async fn tidy_up(&self) {
+        if self.storage.has_pulled() {
+            self.make_room(Occasion::AfterPull).await;
+        }
+    }
+
+    /// Makes room on a disk that is full, as the engine says. Returns whether it is worth another try.
+    async fn make_room_once(&self, bytes: u64) -> bool {
+        let mut made = self.storage.made.lock().await;
+        if let Some(made) = *made {
+            return made;
+        }
+        self.log.line("The engine's disk is full: making room on it ...");
+        let went = self.make_room(Occasion::NoSpace { bytes }).await;
+        if !went {
+            self.log.warn("WARNING: nothing could be removed that would make room");
+        }
+        *made = Some(went);
+        went
+    }
+
+    /// Lets images go on an occasion, and says what came of it. Returns whether anything may have gone. No names are told: they may
+    /// be another project's.
+    async fn make_room(&self, occasion: Occasion) -> bool {
+        let who = self.leases.who();
+        let here = Here {
+            process: who.this,
+            moment: &|| who.moment(),
+            clock_is_set: host::clock_is_set(),
+            lives: &|lease: &Lease| who.liveness(lease.owner) != Liveness::Gone,
+            disk: &*self.storage.disk,
+        };
+        let (engine, store, cache) = (self.engine, &self.desk.store, &self.settings.cache);
+        // What was learned so far is what the evictor goes by.
+        self.desk.write_down();
+        let evictor = Evictor { engine, store, cache, here };
+        let mut waited = false;
+        let mut told = |told| {
+            waited |= told == Told::Waits;
+            tell(self.log, &told);
+        };
+        let turn = evictor.turn(occasion, &mut told).await;
+        match turn {
+            // Who was waited for made room too.
+            Ok(report) => said(self.log, &report) || waited,
+            Err(failure) => {
+                self.log.warn(format!("WARNING: no room could be made: {}", failure.message));
+                false
+            }
+        }
+    }
+
+    /// Makes room for a pull whose size is known, where the disk may be too full for it.
+    async fn make_room_for(&self, inquiry: &Inquiry<'_>, wanted: &Pull) {
+        let cache = &self.settings.cache;
+        if !cache.evict || !self.desk.store.is_working() {
+            return;
+        }
+        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()];
+        let known = self.content(|content| digests.contains(&Some(content.key.digest.as_str())));
+        let most = match (&known, inquiry.transfer.get()) {
+            (Some(content), _) => bytes_of(content, &BTreeSet::new()),
+            (None, Some(compressed)) => compressed.saturating_add(Compressed::unpacked(compressed)),
+            (None, None) => return,
+        };
+        let occasion = Occasion::BeforePull { bytes: most };
+        if !self.may_be_pressed(&occasion).await {
+            return;
+        }
+        let bytes = match known {
+            Some(content) => bytes_of(&content, &self.layers_here().await),
+            None => most,
+        };
+        self.make_room(Occasion::BeforePull { bytes }).await;
+    }
+
+    /// Says from the disk alone whether there may be too little room.
+    async fn may_be_pressed(&self, occasion: &Occasion) -> bool {
+        let cache = &self.settings.cache;
+        let Ok(info) = self.engine.info().await else { return false };
+        let disk = &*self.storage.disk;
+        let site = crate::evict::Site::find(&info, self.engine.endpoint(), cache.data_root.as_deref(), disk);
+        let room = site.measure(disk);
+        room.is_none() || pressing(cache, room.as_ref(), occasion)
+    }
+
+    fn content(&self, which: impl Fn(&Content) -> bool) -> Option<Content> {
+        let mut found = None;
+        self.desk.store.contents_that(which, |content| {
+            if !content.layers.is_empty() {
+                found = Some(content);
+            }
+        });
+        found
+    }
+
+    /// The layers that are here, as far as the store knows them.
+    async fn layers_here(&self) -> BTreeSet<String> {
+        let images = self.engine.images().await.unwrap_or_default();
+        let ids: BTreeSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
+        let mut here = BTreeSet::new();
+        self.desk.store.contents_that(
+            |content| content.engine_id.as_deref().is_some_and(|id| ids.contains(id)),
+            |content| here.extend(content.layers.into_iter().map(|layer| layer.chain)),
+        );
+        here
+    }
+
+    /// As [`Self::make_room_for`], by the one that others wait for.
+    pub(super) async fn room_to_pull(
+        &self,
+        inquiry: &Inquiry<'_>,
+        wanted: &Pull,
+        meeting: Option<&mut Meeting>,
+        place: Option<&Place>,
+    ) -> Result<(), PullFault> {
+        self.leading(self.make_room_for(inquiry, wanted), meeting, place).await
+    }
+
+    /// Makes room after a pull that found the disk full. Returns whether it is worth another try.
+    pub(super) async fn room_again(
+        &self,
+        inquiry: &Inquiry<'_>,
+        wanted: &Pull,
+        meeting: Option<&mut Meeting>,
+        place: Option<&Place>,
+    ) -> Result<bool, PullFault> {
+        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()];
+        let known = self.content(|content| digests.contains(&Some(content.key.digest.as_str())));
+        let transfer = inquiry.transfer.get();
+        let told = transfer.map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
+        let bytes = known.map(|content| bytes_of(&content, &BTreeSet::new())).or(told).unwrap_or_default();
+        self.leading(self.make_room_once(bytes), meeting, place).await
+    }
+
+    /// Does something while others are told that this one is alive.
+    async fn leading<T>(
+        &self,
+        work: impl Future<Output = T>,
+        mut meeting: Option<&mut Meeting>,
+        place: Option<&Place>,
+    ) -> Result<T, PullFault> {
+        let mut work = std::pin::pin!(work);
+        let mut departure = self.desk.departure.clone();
+        let mut tick = interval(SIGN);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = departure.wished() => return Err(PullFault::Stopped),
+                _ = tick.tick() => {
+                    place.inspect(|place| place.sign());
+                    if let Some(meeting) = meeting.as_deref_mut() {
+                        meeting.say(&State::Pulls("it makes room on the disk".to_owned()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a pull of an image needs where these layers are here: compressed ones for a while, and the unpacked ones.
+fn bytes_of(content: &Content, here: &BTreeSet<String>) -> u64 {
+    let missing = content.layers.iter().filter(|layer| !here.contains(&layer.chain));
+    missing.fold(0, |sum: u64, layer| {
+        let unpacked =
+            layer.unpacked.or_else(|| layer.compressed.map(Compressed::unpacked)).unwrap_or_default();
+        sum.saturating_add(unpacked).saturating_add(layer.compressed.unwrap_or_default())
+    })
+}
+
+fn tell(log: &JobLog, told: &Told) {
+    match told {
+        Told::Waits => log.line("Another process makes room on this host's disk; waiting for it ..."),
+        Told::Begins(why) => log.line(format!("Making room on this host's disk: {why} ...")),
+        Told::Stuck(words) => log.warn(format!("WARNING: {words}")),
+        Told::Gone(_) | Told::Left(_) | Told::VolumeGone(_) | Told::BuildCache(_) => {}
+    }
+}
+
+/// Says what went; returns whether anything did.
+fn said(log: &JobLog, report: &Report) -> bool {
+    let images = report.gone.len();
+    if images == 0 && report.build_cache == 0 && report.volumes.is_empty() {
+        return false;
+    }
+    let freed = match report.before.zip(report.after) {
+        Some((before, after)) => {
+            let freed = after.free_bytes.saturating_sub(before.free_bytes);
+            format!("{} became free", ByteSize(freed))
+        }
+        None => {
+            let held: u64 = report.gone.iter().map(|gone| gone.reckoned).sum();
+            format!("about {}", ByteSize(held))
+        }
+    };
+    let what = if images == 1 { "image" } else { "images" };
+    log.line(format!("Made room on this host's disk: {images} {what} removed, {freed}"));
+    true
+}
