@@ -24,6 +24,8 @@ const NEW_IMAGES: usize = 40;
 const LOOKED_AT: &str = "evictor looked at";
 /// The rank of what went last, for rules that age by it.
 const INFLATION: &str = "evictor's inflation";
+/// How far ahead of this process's look at the clock a fact of another process may be.
+const MEANWHILE: Duration = Duration::from_secs(60);
 /// Seconds within which a look is not written down again.
 const RESOLUTION: f64 = 60.0;
 
@@ -268,8 +270,8 @@ impl<E: Engine> Evictor<'_, E> {
             return Some(Blocked::NoStore);
         }
         let clock = ClockState { wall: at.wall, up: at.boot, set: self.here.clock_is_set };
-        // The store's own times have milliseconds, the clock more.
-        let newest = self.store.newest_fact().filter(|newest| newest.as_secs() > at.wall.as_secs());
+        // Other processes may have written something since this one looked at its clock.
+        let newest = self.store.newest_fact().filter(|newest| *newest > at.wall + MEANWHILE);
         match clock.doubt(newest) {
             Some(doubt) => Some(Blocked::Clock(doubt)),
             None => barrier::check(self.store, jobs, leases),
