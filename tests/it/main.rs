@@ -9,6 +9,8 @@ mod cancel;
 #[cfg(feature = "fake-engine")]
 #[expect(clippy::unwrap_used, reason = "a clause that does not hold fails")]
 mod contract;
+mod daemon;
+mod daemons;
 mod driving;
 mod engine_trouble;
 mod entrypoints;
