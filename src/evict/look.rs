@@ -75,6 +75,9 @@ impl<E: Engine> Evictor<'_, E> {
     /// # Errors
     /// An engine that does not answer.
     pub async fn site(&self) -> Result<Site, Failure> {
+        if let Some(dir) = &self.cache.data_root {
+            return Ok(Site::Here(dir.clone()));
+        }
         let info = self.engine.info().await?;
         Ok(Site::find(&info, self.engine.endpoint(), self.cache.data_root.as_deref(), self.here.disk))
     }

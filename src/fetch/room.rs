@@ -15,7 +15,7 @@ use super::flight::{Meeting, Place, State};
 use super::inquiry::Inquiry;
 use super::registries::Registries;
 use crate::engine::Engine;
-use crate::evict::{Evictor, Here, Occasion, Report, Room, Told, pressing};
+use crate::evict::{Evictor, Here, Occasion, Report, Room, Site, Told, pressing};
 use crate::host;
 use crate::image::Compressed;
 use crate::image::decide::Pull;
@@ -143,10 +143,14 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// Says from the disk alone whether there may be too little room.
     async fn may_be_pressed(&self, occasion: &Occasion) -> bool {
-        let cache = &self.settings.cache;
-        let Ok(info) = self.engine.info().await else { return false };
-        let disk = &*self.storage.disk;
-        let site = crate::evict::Site::find(&info, self.engine.endpoint(), cache.data_root.as_deref(), disk);
+        let (cache, disk) = (&self.settings.cache, &*self.storage.disk);
+        let site = match &cache.data_root {
+            Some(dir) => Site::Here(dir.clone()),
+            None => match self.engine.info().await {
+                Ok(info) => Site::find(&info, self.engine.endpoint(), None, disk),
+                Err(_) => return false,
+            },
+        };
         let room = site.measure(disk);
         room.is_none() || pressing(cache, room.as_ref(), occasion)
     }

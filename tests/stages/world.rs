@@ -134,6 +134,7 @@ impl World {
         fake.image_here(HELPER, FakeImage::new("helper"));
         let mut settings = hearth::settings::defaults().unwrap();
         settings.job.helper_image = HELPER.to_owned();
+        settings.cache.data_root = Some(PathBuf::from("/images"));
         let job = json!({
             "id": 7,
             "allow_git_fetch": true,
