@@ -1,6 +1,7 @@
 //! A daemon of the test's own: the built binary, with a service manager that listens.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,7 +12,7 @@ use hearth::store::{Sharing, StorePlace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::world::World;
+use crate::world::{World, write};
 
 /// The longest that anything is waited for on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -140,13 +141,20 @@ impl Drop for TheDaemon {
 
 /// The daemon's command line, hermetic.
 pub(crate) fn command(world: &World) -> Command {
+    // A machine that was started a minute ago has a clock that is not believed yet.
+    let bin = world.dir.join("bin");
+    std::fs::create_dir_all(&bin).expect("a directory");
+    let time_service = bin.join("timedatectl");
+    write(&time_service, "#!/bin/sh\necho yes\n");
+    std::fs::set_permissions(&time_service, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
     command
         .arg("daemon")
         .arg("--config")
         .arg(world.dir.join("config.toml"))
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", format!("{}:{path}", bin.display()))
         .env("HOME", &world.dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null());

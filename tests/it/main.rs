@@ -10,6 +10,7 @@ mod cancel;
 #[expect(clippy::unwrap_used, reason = "a clause that does not hold fails")]
 mod contract;
 mod daemon;
+mod daemon_troubles;
 mod daemons;
 mod driving;
 mod engine_trouble;
