@@ -8,6 +8,7 @@ mod access_walk;
 mod bench;
 mod chaos;
 mod cleanup;
+mod commands;
 mod counts;
 mod daemon;
 mod ends;
