@@ -21,8 +21,9 @@ use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::operator::commands::HostCommand;
 use crate::operator::desk::{self, Desk};
-use crate::operator::{check, simulate, simulate_args, simulate_host, try_job};
+use crate::operator::{check, simulate, simulate_args, try_job};
 use crate::outcome::{Failure, Fault};
+use crate::record;
 use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
@@ -77,6 +78,9 @@ struct DaemonArgs {
     /// The settings file; without it /etc/hearth/config.toml, then the user's configuration directory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Chooses the rule that images are ranked by, writes it down and ends: the daemon starts this once a week
+    #[arg(long, hide = true)]
+    choose_rule: bool,
 }
 
 #[derive(Debug, Args)]
@@ -256,7 +260,7 @@ fn simulate_command(host: &Host, args: simulate_args::SimulateArgs) -> u8 {
     let args = args.with_budgets(own);
     let history = || {
         let settings = &loaded.as_ref().map_err(Clone::clone)?.settings;
-        simulate_host::history(around::store_place(host, settings).as_ref(), host::now())
+        record::history(around::store_place(host, settings).as_ref(), host::now())
     };
     let shown = io::stderr().is_terminal();
     let progress = |done: usize, of: usize| {
@@ -298,6 +302,9 @@ async fn daemon_command(host: &Host, args: DaemonArgs) -> u8 {
     let levels = host::stderr_is_journal(host.var("JOURNAL_STREAM"));
     let journal = Journal::new(Box::new(io::stderr()), levels);
     let world = daemon::OnHost { host, config: args.config };
+    if args.choose_rule {
+        return daemon::choice::choose(&world, &journal).await;
+    }
     let result = match daemon::signals::wishes() {
         Ok(wishes) => daemon::run(&world, &journal, wishes).await,
         Err(failure) => Err(failure),

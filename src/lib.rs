@@ -20,6 +20,7 @@ pub mod operator;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod record;
 pub mod registry;
 pub mod runner;
 pub mod secret;

@@ -8,6 +8,7 @@
 
 pub mod agenda;
 pub mod attention;
+pub mod choice;
 pub mod ears;
 pub mod journal;
 pub mod life;

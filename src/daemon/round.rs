@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::agenda::Why;
+use super::choice;
 use super::journal::{Journal, Level};
 use super::reap::Reaped;
 use super::report::RoundReport;
@@ -74,6 +75,10 @@ impl<W: World> Round<'_, W> {
         }
         if !self.stopping.get() {
             self.evict(&store, why, set, &mut rounded).await;
+        }
+        if why.is_whole() && rounded.doubt.is_none() && choice::is_due(&store, &self.settings.cache, now.wall)
+        {
+            self.world.choose_rule();
         }
         if store.tidy_is_due(now.wall) && rounded.doubt.is_none() {
             store.tidy(&Limits::default(), &now);

@@ -20,6 +20,8 @@ use crate::store::StorePlace;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Up for so long, a host is believed anyway: see [`crate::policy::clock`].
 const LONG_UP: Duration = Duration::from_secs(3600);
+/// How long the choice of a rule may take.
+const LONGEST_CHOICE: Duration = Duration::from_secs(3600);
 
 /// The daemon's surroundings.
 #[expect(async_fn_in_trait, reason = "hearth runs on one thread; no future has to be Send")]
@@ -52,6 +54,9 @@ pub trait World {
     fn disk(&self, dir: &Path) -> Option<Room> {
         evict::disk(dir)
     }
+
+    /// Begins to choose the rule that images are ranked by, in a process of its own: see [`super::choice`].
+    fn choose_rule(&self);
 
     /// Returns what is known of a process.
     fn liveness(&self, process: Process) -> Liveness;
@@ -107,6 +112,19 @@ impl World for OnHost<'_> {
             b"yes" => Some(true),
             b"no" => Some(false),
             _ => None,
+        }
+    }
+
+    fn choose_rule(&self) {
+        let mut command = Command::new(&self.host.exe);
+        command.args(["daemon", "--choose-rule"]);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        // It writes down what it finds, and says what is wrong by itself.
+        if let Ok(mut child) = command.spawn() {
+            tokio::spawn(async move { timeout(LONGEST_CHOICE, child.wait()).await });
         }
     }
 

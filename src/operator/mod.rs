@@ -14,7 +14,6 @@ pub mod pin;
 mod pin_set;
 pub mod simulate;
 pub mod simulate_args;
-pub mod simulate_host;
 #[cfg(test)]
 mod simulate_host_tests;
 mod simulate_table;

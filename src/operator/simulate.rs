@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::simulate_args::{Budget, SimulateArgs};
-use super::simulate_host::History;
 use super::simulate_table::table;
 use crate::host;
 use crate::outcome::Failure;
@@ -16,6 +15,7 @@ use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
 use crate::policy::simulate::{Outcome, Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
+use crate::record::History;
 
 /// The exit code where the history or the trace is missing or wrong.
 const WRONG: u8 = 2;

@@ -6,13 +6,14 @@ use std::sync::Mutex;
 
 use super::simulate::{Around, Report, run};
 use super::simulate_args::SimulateArgs;
-use super::{simulate_host, simulate_host_tests};
+use super::simulate_host_tests;
 use crate::policy::simulate::bound::Problem;
 use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
 use crate::policy::simulate::trace::Entry;
 use crate::policy::simulate::{Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
+use crate::record;
 use crate::store::StorePlace;
 
 const SMALL: &str = r#"{"at":0,"moved":"a","layers":[["base",40000000,100000000],["a",4000000,10000000]]}
@@ -52,7 +53,7 @@ pub(super) fn with_store(line: &[&str], place: Option<&StorePlace>) -> (u8, Stri
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let told = Mutex::new((0, 0));
     let around = Around {
-        history: &|| simulate_host::history(place, simulate_host_tests::NOW),
+        history: &|| record::history(place, simulate_host_tests::NOW),
         progress: &|done, of| *told.lock().unwrap() = (done, of),
     };
     let code = run(&args, &around, &mut out, &mut err);

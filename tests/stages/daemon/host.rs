@@ -54,6 +54,8 @@ pub(crate) struct DaemonHost {
     pub(crate) room: Cell<Option<Room>>,
     /// How long jobs may take.
     pub(crate) limit: Cell<Duration>,
+    /// How often a rule was to be chosen.
+    pub(crate) choices: Cell<u32>,
     pid: Cell<u32>,
     page: Page,
     began: Instant,
@@ -73,6 +75,7 @@ impl DaemonHost {
             set: Cell::new(Some(true)),
             room: Cell::new(None),
             limit: Cell::new(3600 * SECOND),
+            choices: Cell::new(0),
             pid: Cell::new(1_000_000),
             page: Page::default(),
             began: Instant::now(),
@@ -214,6 +217,10 @@ impl hearth::daemon::World for DaemonHost {
 
     fn disk(&self, _: &Path) -> Option<Room> {
         self.room.get()
+    }
+
+    fn choose_rule(&self) {
+        self.choices.set(self.choices.get() + 1);
     }
 
     fn liveness(&self, process: Process) -> Liveness {
