@@ -156,8 +156,17 @@ mod tests {
     #[test]
     fn an_image_is_found_by_tag_digest_and_the_beginning_of_its_id() {
         let images = images();
-        let found =
-            |text: &str| find(&images, text).iter().map(|image| short_id(&image.id)).collect::<Vec<_>>();
+        let named = |image: &ImageSummary| {
+            let mut names = ImageNames::new(&image.id, &image.tags, &image.digests);
+            if image.tags.is_empty() {
+                names.all.insert("docker.io/library/alpine:edge".to_owned());
+            }
+            (image.id.clone(), names)
+        };
+        let names: BTreeMap<_, _> = images.iter().map(named).collect();
+        let found = |text: &str| {
+            find_among(&images, &names, text).iter().map(|image| short_id(&image.id)).collect::<Vec<_>>()
+        };
         let (first, second) = ("abcd10000000", "abcd20000000");
         let digest = format!("sha256:{}", "d".repeat(64));
         for text in ["alpine:3", "docker.io/library/alpine:3", "library/alpine:3", "alpine", "abcd1", &digest]
