@@ -239,13 +239,17 @@ impl<E: Engine, R: Registries> Make<'_, E, R> {
             Err(NotMade::Failed(failure)) => return Err(failure),
             Err(NotMade::ImageMissing) => {}
         }
+        let name = wish.reference.familiar();
+        self.log.line(format!(
+            "{} {name} went before its container was made; bringing it again ...",
+            wish.purpose
+        ));
         let image = found::again(self.fetcher, wish).await?.image.pinned;
         let spec = ContainerSpec { image, ..spec.clone() };
         match apply::container(self.engine, &spec, self.log).await {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(failure)) => Err(failure),
             Err(NotMade::ImageMissing) => {
-                let name = wish.reference.familiar();
                 Err(Failure::system(format!("{} {name} went twice while it was being used", wish.purpose))
                     .hint("something on this host removes images while jobs start"))
             }

@@ -13,10 +13,10 @@ use crate::world::{APP, SECOND, World, until_cut};
 const ROUNDS: u64 = 600;
 
 /// Numbers by chance, the same for a seed each time.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,15 +24,15 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    fn one_in(&mut self, times: u64) -> bool {
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    fn millis(&mut self, limit: u64) -> Duration {
+    pub(crate) fn millis(&mut self, limit: u64) -> Duration {
         Duration::from_millis(self.below(limit))
     }
 }

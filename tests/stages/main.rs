@@ -17,6 +17,7 @@ mod flights;
 mod handover;
 mod killed;
 mod pulls;
+mod race;
 mod refusals;
 mod retries;
 mod service_logs;
