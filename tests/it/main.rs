@@ -16,6 +16,7 @@ mod driving;
 mod engine_trouble;
 mod entrypoints;
 mod everyday;
+mod evicting;
 mod freshness;
 #[path = "../support/front.rs"]
 mod front;
