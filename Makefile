@@ -5,8 +5,10 @@ CARGO ?= cargo
 IMAGE ?=
 # Further arguments of the bench: --rounds N, --only TOPIC, --json FILE, --driver PROGRAM, --logs.
 BENCH ?=
+# Further arguments of full-host: --jobs N, --images N.
+FULL_HOST ?=
 
-.PHONY: help build test demo bench lint lint-rust lint-scripts lint-deny parts clean-parts
+.PHONY: help build test demo bench full-host lint lint-rust lint-scripts lint-deny parts clean-parts
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +28,9 @@ demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for an
 
 bench: ## measures jobs against the raw API and against a plain docker driver (BENCH="--rounds 15" for more rounds)
 	tests/parts/with.sh $(CARGO) bench --bench jobs -- $(BENCH)
+
+full-host: ## fills a host with twice the images it may have, for hundreds of jobs, and prints the curve (FULL_HOST="--jobs 600" for more)
+	tests/parts/with.sh tests/parts/full-host.sh $(CARGO) $(FULL_HOST)
 
 lint: lint-rust lint-scripts lint-deny ## formatting, clippy, docs, shell scripts, licences
 
