@@ -87,7 +87,7 @@ impl DaemonHost {
     pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.world.settings.clone();
         change(&mut settings);
-        self.settings.replace(Ok(settings));
+        drop(self.settings.replace(Ok(settings)));
     }
 
     /// Lives with a daemon while `act` goes on; then the daemon is asked to end, which takes ten seconds at most.

@@ -74,7 +74,7 @@ async fn new_settings_count_at_once_and_wrong_ones_not_at_all() {
     let host = DaemonHost::new();
     host.with_daemon(async |told| {
         sleep(60 * SECOND).await;
-        host.settings.replace(Err(Failure::system("cache.rule: no such rule")));
+        let _ = host.settings.replace(Err(Failure::system("cache.rule: no such rule")));
         told.send(Wish::Reload).await.unwrap();
         sleep(SECOND).await;
         assert!(
