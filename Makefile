@@ -8,7 +8,7 @@ BENCH ?=
 # Further arguments of full-host: --jobs N, --images N.
 FULL_HOST ?=
 
-.PHONY: help build test demo bench full-host lint lint-rust lint-scripts lint-deny parts clean-parts
+.PHONY: help build test deb demo bench full-host lint lint-rust lint-scripts lint-deny parts clean-parts
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,11 @@ parts: ## installs and starts what the tests stand on: engine, registries, image
 
 test: ## brings the parts up and runs all tests
 	tests/parts/with.sh tests/parts/test.sh $(CARGO)
+
+deb: ## builds the Debian package for this machine's architecture
+	@command -v cargo-deb >/dev/null || \
+		{ echo "deb: there is no cargo-deb; get it with: cargo install --locked cargo-deb" >&2; exit 1; }
+	$(CARGO) deb --locked
 
 demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for another job image)
 	tests/parts/with.sh $(MAKE) build

@@ -36,6 +36,7 @@ mod one_pull;
 mod outcomes;
 mod output;
 mod own_engine;
+mod package;
 mod processes;
 mod pulling;
 #[path = "../support/pusher.rs"]

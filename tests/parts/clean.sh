@@ -45,7 +45,7 @@ fi
 
 if engine_answers; then
     docker images --format '{{.Repository}}:{{.Tag}}' |
-        grep -e "^$open_registry/" -e "^$private_registry/" |
+        grep -e "^$open_registry/" -e "^$private_registry/" -e '^hearth-parts/' |
         while IFS= read -r image; do
             docker rmi "$image" >/dev/null 2>&1 || say "$image stays: it is in use, or has no tag"
         done

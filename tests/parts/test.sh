@@ -13,6 +13,11 @@ code="$parts/test.code"
 cd "$project"
 "$cargo" test --all-features --lib --bins --examples --test stages
 "$cargo" test --all-features --doc
+# Those tests built the driver that the package has in it.
+package=$("$here/package.sh")
+if [ -n "$package" ]; then
+    export HEARTH_TEST_PACKAGE="$package"
+fi
 
 mkdir -p "$parts"
 echo 1 >"$code"
