@@ -6,6 +6,7 @@ mod damage;
 mod facts;
 mod opening;
 mod processes;
+mod seen;
 mod troubles;
 
 use std::path::{Path, PathBuf};
