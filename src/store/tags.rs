@@ -159,9 +159,11 @@ impl Store {
     pub fn tag_contents(&self) -> Vec<TagContent> {
         self.read(|db| {
             let mut rows = db.prepare(
-                "SELECT tag.name, content.digest, content.platform, max(recent_use.at_ms)
-                 FROM recent_use JOIN tag ON tag.id = recent_use.tag JOIN content ON content.id = recent_use.content
-                 GROUP BY recent_use.tag, recent_use.content",
+                // Numbers are grouped before names are looked up: what is sorted lies in memory.
+                "SELECT tag.name, content.digest, content.platform, last.at_ms
+                 FROM (SELECT tag, content, max(at_ms) AS at_ms FROM recent_use
+                     WHERE content IS NOT NULL GROUP BY tag, content) AS last
+                 JOIN tag ON tag.id = last.tag JOIN content ON content.id = last.content",
             )?;
             let rows = rows.query_map([], |row| {
                 let (tag, last) = (row.get(0)?, time(row.get(3)?));
