@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hearth::engine::Engine as _;
 use hearth::engine::fake::Call;
+use hearth::moment::Process;
 use hearth::plan::spec::VolumeSpec;
+use hearth::store::{Lease, LeaseKind, Mark, Removal};
 use tokio::time::sleep;
 
 use super::host::DaemonHost;
@@ -148,4 +150,39 @@ async fn a_cleanup_at_the_same_things_and_the_daemon_do_not_trip_over_each_other
     assert_eq!(host.world.left(), [""; 0], "{}", host.told());
     assert_eq!(host.report().last_round.unwrap().problems, [""; 0], "{}", host.told());
     assert!(host.world.fake.count(Call::RemoveContainer) >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_of_dead_jobs_and_marks_of_dead_removers_go_and_others_stay() {
+    let host = DaemonHost::new();
+    // An evictor takes away all marks, since it is the only one that makes any.
+    host.set(|settings| settings.cache.evict = false);
+    host.world.prepare().await.fine();
+    let now = hearth::daemon::World::moment(&host);
+    let process = |pid| Process { pid, started: 1, ..Process::default() };
+    let lease = |job: &str, pid| Lease {
+        job: format!("{job} gitlab.test"),
+        kind: LeaseKind::Reference,
+        name: "registry.test/group/other:1".to_owned(),
+        taken: now.clone(),
+        owner: process(pid),
+        lasts: 3600 * SECOND,
+    };
+    let removal =
+        |name: &str, pid| Removal { names: vec![name.to_owned()], since: now.clone(), by: process(pid) };
+    let store = host.world.store();
+    let before = store.leases(&now).len();
+    store.lease(&[lease("dead-1", 41), lease("busy-2", 42)]);
+    for (name, pid) in [("sha256:dead", 41), ("sha256:busy", 42)] {
+        assert_eq!(store.mark_removal(&removal(name, pid), |_| true), Mark::Made);
+    }
+    host.dead.borrow_mut().insert(41);
+    host.with_daemon(async |_| sleep(5 * SECOND).await).await;
+    let store = host.world.store();
+    let jobs: Vec<String> = store.leases(&now).into_iter().map(|lease| lease.job).collect();
+    assert_eq!(jobs.len(), before + 1, "{jobs:?}");
+    assert!(jobs.contains(&"busy-2 gitlab.test".to_owned()), "{jobs:?}");
+    let marks: Vec<_> = store.removals(&now).into_iter().map(|removal| removal.names).collect();
+    assert_eq!(marks, [["sha256:busy"]]);
+    host.world.cleanup().await.unwrap();
 }

@@ -111,3 +111,15 @@ async fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let last: Report = host.report();
     assert_eq!(last.next_round, None, "it says that it ends");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_is_chosen_once_a_week_by_a_clock_that_is_believed() {
+    let host = DaemonHost::new();
+    let days = |days: u32| days * 24 * 3600 * SECOND;
+    host.set(|settings| settings.daemon.interval = 3600 * SECOND);
+    host.with_daemon(async |_| sleep(days(22)).await).await;
+    assert_eq!(host.choices.get(), 4, "at once, and after one, two and three weeks");
+    host.set(|settings| settings.cache.rule = hearth::settings::Rule::Fixed(hearth::policy::Score::Lru));
+    host.with_daemon(async |_| sleep(days(22)).await).await;
+    assert_eq!(host.choices.get(), 4, "the operator has chosen");
+}
