@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::daemon::journal::{Journal, Level};
 use crate::daemon::{self, World};
+use crate::engine;
 use crate::evict::Here;
 use crate::fetch::flight::Departure;
 use crate::fetch::operator_dir;
@@ -278,14 +279,15 @@ fn simulate_command(host: &Host, args: simulate_args::SimulateArgs) -> u8 {
 async fn host_command(host: &Host, command: &HostCommand) -> u8 {
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let world = daemon::OnHost { host, config: command.config() };
-    let given = world.settings().and_then(|settings| Ok((world.engine(&settings)?, settings)));
-    let (engine, settings) = match given {
-        Ok(given) => given,
+    let settings = match world.settings() {
+        Ok(settings) => settings,
         Err(failure) => {
             let _ = writeln!(err, "{failure}");
             return desk::WRONG;
         }
     };
+    let engine = world.engine(&settings);
+    let endpoint = engine::endpoint(settings.engine.host.as_deref(), docker_host(host));
     let place = world.store(&settings);
     let here = Here {
         process: world.process(),
@@ -294,7 +296,13 @@ async fn host_command(host: &Host, command: &HostCommand) -> u8 {
         lives: &|lease| world.liveness(lease.owner) != Liveness::Gone,
         disk: &crate::evict::disk,
     };
-    let desk = Desk { settings: &settings, place: place.as_ref(), engine: &engine, here };
+    let desk = Desk {
+        settings: &settings,
+        place: place.as_ref(),
+        engine: engine.as_ref(),
+        endpoint: &endpoint,
+        here,
+    };
     command.run(&desk, &mut out, &mut err).await
 }
 

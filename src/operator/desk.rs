@@ -28,8 +28,10 @@ pub struct Desk<'a, E: Engine> {
     pub settings: &'a Settings,
     /// Where facts are kept; `None`: there is no place for them.
     pub place: Option<&'a StorePlace>,
-    /// The engine; nothing was asked yet.
-    pub engine: &'a E,
+    /// The engine, of which nothing was asked yet; or why there is no way to it.
+    pub engine: Result<&'a E, &'a Failure>,
+    /// Where the engine is.
+    pub endpoint: &'a str,
     /// This process, its clocks, and how it sees other processes.
     pub here: Here<'a>,
 }
@@ -134,9 +136,20 @@ impl<E: Engine> Desk<'_, E> {
         }
     }
 
+    /// Returns the engine.
+    ///
+    /// # Errors
+    /// There is no way to it.
+    pub(super) fn engine(&self) -> Result<&E, Failure> {
+        self.engine.map_err(Clone::clone)
+    }
+
     /// Returns what eviction works with.
-    pub(super) fn evictor<'s>(&'s self, store: &'s Store) -> Evictor<'s, E> {
-        Evictor { engine: self.engine, store, cache: &self.settings.cache, here: self.here }
+    ///
+    /// # Errors
+    /// There is no way to the engine.
+    pub(super) fn evictor<'s>(&'s self, store: &'s Store) -> Result<Evictor<'s, E>, Failure> {
+        Ok(Evictor { engine: self.engine()?, store, cache: &self.settings.cache, here: self.here })
     }
 
     /// Looks at engine, store and disk.
@@ -144,7 +157,7 @@ impl<E: Engine> Desk<'_, E> {
     /// # Errors
     /// The engine does not answer, or the store does not any more.
     pub(super) async fn look(&self, store: &Store) -> Result<Seen, Failure> {
-        let sight = self.evictor(store).look().await?;
+        let sight = self.evictor(store)?.look().await?;
         if let Some(trouble) = store.trouble() {
             return Err(broken(trouble));
         }
@@ -158,7 +171,7 @@ impl<E: Engine> Desk<'_, E> {
             Ok(seen) => seen,
             Err(_) => Err(Failure::system(format!(
                 "the engine at {} did not answer within {} s",
-                self.engine.endpoint(),
+                self.endpoint,
                 PATIENCE.as_secs()
             ))),
         }

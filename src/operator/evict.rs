@@ -91,7 +91,7 @@ pub async fn run<E: Engine>(
 async fn dry<E: Engine>(args: &EvictArgs, desk: &Desk<'_, E>) -> Result<Answer, Failure> {
     let (store, note) = desk.store()?;
     let seen = desk.look(&store).await?;
-    let plan = desk.evictor(&store).plan(&seen.sight, &Occasion::Command);
+    let plan = desk.evictor(&store)?.plan(&seen.sight, &Occasion::Command);
     let removals = plan.iter().flat_map(|plan| &plan.removals);
     let dry = Dry {
         dry_run: true,
@@ -154,7 +154,7 @@ async fn turn<E: Engine>(
             written = writeln!(out, "{told}").and_then(|()| out.flush());
         }
     };
-    let report = desk.evictor(&store).turn(Occasion::Command, &mut tell).await?;
+    let report = desk.evictor(&store)?.turn(Occasion::Command, &mut tell).await?;
     written
         .or_else(quiet)
         .map_err(|error| Failure::system(format!("the output cannot be written: {error}")))?;

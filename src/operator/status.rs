@@ -171,10 +171,14 @@ impl Status {
                 Store::void()
             }
         };
-        let (engine, seen) = match desk.engine.version().await {
+        let version = match desk.engine() {
+            Ok(engine) => engine.version().await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        let (engine, seen) = match version {
             Ok(version) => (Some(version), desk.glance(&store).await.map_err(&mut tell).ok()),
-            Err(error) => {
-                tell(error.into());
+            Err(failure) => {
+                tell(failure);
                 (None, None)
             }
         };
@@ -190,7 +194,7 @@ impl Status {
         let week = Week::of(&store.job_times(now.wall.saturating_sub(WEEK)));
         Self {
             engine: EngineState {
-                endpoint: desk.engine.endpoint().to_owned(),
+                endpoint: desk.endpoint.to_owned(),
                 answers: engine.is_some(),
                 api: engine.as_ref().map(|version| version.api.clone()),
                 version: engine.map(|version| version.name),

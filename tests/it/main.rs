@@ -6,6 +6,7 @@ mod access;
 mod api_front;
 mod bad_input;
 mod cancel;
+mod commands;
 #[cfg(feature = "fake-engine")]
 #[expect(clippy::unwrap_used, reason = "a clause that does not hold fails")]
 mod contract;

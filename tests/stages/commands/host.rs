@@ -175,7 +175,13 @@ impl Host {
             lives: &|_| true,
             disk: &|_: &Path| self.room.get(),
         };
-        let desk = Desk { settings: &settings, place: Some(&place), engine: self.fake(), here };
+        let desk = Desk {
+            settings: &settings,
+            place: Some(&place),
+            engine: Ok(self.fake()),
+            endpoint: self.fake().endpoint(),
+            here,
+        };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = line.command.run(&desk, &mut out, &mut err).await;
         let text = |bytes| String::from_utf8(bytes).unwrap();
