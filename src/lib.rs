@@ -1,9 +1,9 @@
 //! hearth: a GitLab Runner custom executor driver that keeps small hosts warm.
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
-//! [`plan`], [`policy`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`], [`engine`],
-//! [`store`], [`registry`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`], [`operator`],
-//! [`daemon`]). ARCHITECTURE.md
+//! [`plan`], [`policy`], [`scan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`],
+//! [`engine`], [`store`], [`registry`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`],
+//! [`operator`], [`daemon`]). ARCHITECTURE.md
 //! tells the whole.
 
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod policy;
 pub mod record;
 pub mod registry;
 pub mod runner;
+pub mod scan;
 pub mod secret;
 pub mod settings;
 pub mod stage;
