@@ -96,7 +96,7 @@ impl Walk<'_> {
         // What each stage takes: its base and platform, and what it copies from.
         let mut takes: Vec<(Base, Option<String>, Vec<(Base, usize)>)> = Vec::new();
         for (index, stage) in stages.iter().enumerate().take(last + 1) {
-            if !self.scene.budget.spend(1 + stage.takes.len()) {
+            if !self.scene.budget.spend(8 * (1 + stage.takes.len())) {
                 return;
             }
             let base = match self.expanded(&stage.base, &look, stage.line) {
@@ -153,7 +153,7 @@ impl Walk<'_> {
             }
         }
         for (name, default) in &self.file.args {
-            if !self.scene.budget.spend(1) {
+            if !self.scene.budget.spend(8) {
                 break;
             }
             let value = match (self.build.args.get(name), default) {

@@ -31,7 +31,7 @@ pub(super) fn read(text: &str, budget: &Budget) -> Dockerfile {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let (syntax, escape) = directives(text);
     let mut file = Dockerfile { args: Vec::new(), stages: Vec::new(), syntax };
-    if !budget.spend(text.len() / 8 + 1) {
+    if !budget.spend(text.len() / 2 + 1) {
         return file;
     }
     let mut lines = text.lines().enumerate();

@@ -9,6 +9,8 @@ use crate::image::{ImageRef, Platform};
 use super::files::CheckoutPath;
 use super::limits::{MAX_NOTES, MAX_WANTED};
 
+/// Notes that are kept free for bounds.
+const BOUNDS: usize = 8;
 /// The longest text of an author that a note repeats, in characters.
 const MAX_SHOWN: usize = 80;
 
@@ -189,8 +191,11 @@ impl Found {
 
     pub(super) fn note(&self, place: Option<Place>, trouble: Trouble) {
         let mut notes = self.notes.borrow_mut();
-        if notes.len() < MAX_NOTES {
-            notes.insert(Note { place, trouble });
+        match trouble {
+            // There are few, and they are said once, whatever else there is to say.
+            Trouble::Bound(_) => drop(notes.insert(Note { place: None, trouble })),
+            trouble if notes.len() + BOUNDS < MAX_NOTES => drop(notes.insert(Note { place, trouble })),
+            _ => {}
         }
     }
 

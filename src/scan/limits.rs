@@ -40,7 +40,7 @@ pub(super) const MAX_PLATFORMS: usize = 8;
 /// How much script of one job is read, in bytes.
 pub(super) const MAX_SCRIPT: usize = 64 * 1024;
 /// How many steps one scan takes: keys merged, variables looked up, words and lines read.
-const MAX_STEPS: u64 = 4_000_000;
+const MAX_STEPS: u64 = 2_000_000;
 
 /// What is left of the bounds of one scan.
 pub(super) struct Budget {

@@ -73,3 +73,12 @@ pub fn scan(files: &Files, running: &Running) -> Findings {
     }
     found.into_findings(reading.into_asks())
 }
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod pipeline_tests;
+#[cfg(test)]
+mod script_tests;
+#[cfg(test)]
+mod world;
