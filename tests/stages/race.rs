@@ -11,7 +11,8 @@ use hearth::engine::fake::{Call, FakeImage};
 use hearth::engine::{Engine as _, PullRequest, StoreKind};
 use hearth::evict::{Evictor, Here, Occasion, Report};
 use hearth::host::Who;
-use hearth::moment::{Liveness, Process};
+use hearth::moment::{Liveness, Moment, Process};
+use hearth::policy::Ending;
 use hearth::settings::{CacheSettings, Marks, PullPolicy, Scope};
 use hearth::units::ByteSize;
 use tokio::time::{Instant, sleep};
@@ -51,6 +52,8 @@ struct Host {
     /// When somebody was killed who may have been removing an image.
     killed: RefCell<Vec<Instant>>,
     operations: Cell<u64>,
+    start: Moment,
+    began: Instant,
     /// How many images went.
     gone: Cell<usize>,
     /// How many jobs saw an image go, and went on.
@@ -91,6 +94,8 @@ impl Host {
             versions: Cell::new(0),
             killed: RefCell::default(),
             operations: Cell::new(0),
+            start: hearth::host::moment(),
+            began: Instant::now(),
             gone: Cell::new(0),
             brought_again: Cell::new(0),
             busy: Cell::new(0),
@@ -155,7 +160,16 @@ impl Host {
             true => Liveness::Gone,
             false => Liveness::Runs,
         };
-        Who::new(this, runner, hearth::host::moment, is)
+        Who::new(this, runner, self.clock(), is)
+    }
+
+    /// The clocks, which go on as the tests' own does: facts of jobs are written by that.
+    fn clock(&self) -> impl Fn() -> Moment + 'static {
+        let (start, began) = (self.start.clone(), self.began);
+        move || {
+            let since = began.elapsed();
+            Moment { wall: start.wall + since, boot: start.boot + since, boot_id: start.boot_id.clone() }
+        }
     }
 
     fn kill(&self, process: Process) {
@@ -189,9 +203,10 @@ impl Host {
         let this = self.process();
         let who = self.who(this, Process::default());
         let store = self.world.store();
+        let clock = self.clock();
         let here = Here {
             process: this,
-            moment: &hearth::host::moment,
+            moment: &clock,
             clock_is_set: Some(true),
             lives: &|lease| who.liveness(lease.owner) != Liveness::Gone,
             disk: &|_| None,
@@ -297,34 +312,38 @@ impl Host {
         let fake = &self.world.fake;
         fake.heal();
         assert_eq!(fake.containers(), [""; 0]);
-        let now = hearth::host::moment();
+        let now = (self.clock())();
         assert_eq!(self.world.store().leases(&now), []);
-        let own = self.world.settings.cache.clone();
-        let cache = CacheSettings { evict: true, ..own.clone() };
-        self.turn_to_its_end(&cache).await;
-        assert!(self.used().await <= 150 * MB, "{} bytes of images stay", self.used().await);
-        // With no room for anything only that stays which is nobody's business: pulled by hand, and used by no job.
+        // What was pulled by hand and used by no job passes for a local build on some stores.
+        let all = CacheSettings {
+            evict: true,
+            scope: Scope::All,
+            keep_local: Some(Duration::ZERO),
+            ..self.world.settings.cache.clone()
+        };
+        let report = self.turn_to_its_end(&all).await;
+        let ending = report.ending;
+        assert!(
+            matches!(ending, Some(Ending::NotNeeded | Ending::Enough)),
+            "{report:?} {:?}",
+            fake.images().await
+        );
         let nothing = Some(Marks { start: ByteSize(0), stop: ByteSize(0) });
-        self.turn_to_its_end(&CacheSettings { images: nothing, scope: Scope::All, ..cache }).await;
+        let report = self.turn_to_its_end(&CacheSettings { images: nothing, ..all }).await;
         let left: Vec<_> =
             fake.images().await.unwrap().into_iter().map(|image| (image.tags, image.digests)).collect();
-        assert_eq!(left, []);
+        assert_eq!(left, [], "{report:?}");
         assert_eq!(self.world.store().removals(&now), []);
     }
 
-    async fn turn_to_its_end(&self, cache: &CacheSettings) {
+    async fn turn_to_its_end(&self, cache: &CacheSettings) -> Report {
         for _ in 0..20 {
             if let Some(report) = self.evict(Occasion::Tick, cache).await {
                 assert!(!report.busy && report.blocked.is_none(), "{report:?}");
-                return;
+                return report;
             }
         }
         panic!("twenty evictors were killed");
-    }
-
-    async fn used(&self) -> u64 {
-        let images = self.world.fake.images().await.unwrap();
-        images.iter().map(|image| image.bytes).sum()
     }
 }
 
