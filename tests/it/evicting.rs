@@ -1,4 +1,5 @@
 //! Eviction on real engines: an image that nobody needs goes with all its names, one in use stays.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -120,7 +121,7 @@ impl Host {
     async fn turn(&self, occasion: Occasion) -> (Report, Vec<Told>) {
         let mut told = Vec::new();
         let here = Here {
-            process: host::process(std::process::id()).unwrap_or(Process::default()),
+            process: host::process(std::process::id()).unwrap_or_default(),
             moment: &host::moment,
             clock_is_set: Some(true),
             lives: &|_| true,
