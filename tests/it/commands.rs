@@ -13,8 +13,8 @@ use crate::pulling::On;
 use crate::pusher::{Layer, Pushed, Registry};
 use crate::world::{World, skip, unique};
 
-/// Whatever is used of the disk, it is more than this leaves: every image that may go has to.
-const ALL_MUST_GO: &str = "[cache]\nminimum_age = 0\nfree_low = \"99%\"\nfree_high = \"99%\"\ninodes_low = \"\"\ninodes_high = \"\"\nrule = \"lru\"\n";
+/// Bytes that may be in use where every image that may go has to. Any disk with an engine on it has more.
+const FULL: u64 = 512 << 20;
 /// Bytes of an image's own layer, which does not compress.
 const OWN: usize = 3_000_000;
 
@@ -211,9 +211,37 @@ fn pins_beyond_the_budget_are_refused_and_similar_names_told() {
     on.settings("[cache]\nimages_high = \"64m\"\nimages_low = \"64m\"\n");
     let world = on.world();
     let image = Image::new(&on, 2);
-    let said = hearth(world, &["pin", &image.name]).ended(2);
-    assert!(said.err.contains("but they may take 1 MiB at most ([cache] images_high)"), "{}", said.err);
-    assert_eq!(store(world).pins(now()), []);
+    // One that was here, and was larger than all may be.
+    let key = ContentKey {
+        digest: format!("sha256:{}", "1".repeat(64)),
+        platform: "linux/amd64".parse().expect("a platform"),
+    };
+    let layer = hearth::store::Layer {
+        chain: "huge".to_owned(),
+        unpacked: Some(100 << 20),
+        compressed: Some(40 << 20),
+        estimated: false,
+    };
+    let content = ContentFact {
+        key: key.clone(),
+        repository: "registry.test/huge".to_owned(),
+        engine_id: None,
+        layers: vec![layer],
+    };
+    let used = Use {
+        reference: "registry.test/huge:1".parse::<ImageRef>().expect("a name"),
+        project: None,
+        source: None,
+        content: Some(key),
+        waited: Duration::ZERO,
+    };
+    let batch = Batch { contents: vec![content], uses: vec![used], ..Batch::default() };
+    assert!(store(world).commit(&batch, now()));
+    hearth(world, &["pin", &image.name]).ended(0);
+    let said = hearth(world, &["pin", "registry.test/huge:1"]).ended(2);
+    assert!(said.err.contains("but they may take 64 MiB at most ([cache] images_high)"), "{}", said.err);
+    assert!(said.err.contains("registry.test/huge:1 takes 100 MiB"), "{}", said.err);
+    assert_eq!(store(world).pins(now()).len(), 1);
     let typed = image.name.replace("command", "comand");
     let said = hearth(world, &["explain", &typed]).ended(2);
     assert!(said.err.contains("there is no image") && said.err.contains(&image.name), "{}", said.err);
