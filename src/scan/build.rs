@@ -78,6 +78,14 @@ struct Walk<'a> {
     scene: &'a Scene<'a>,
 }
 
+/// What one stage takes.
+struct Takes {
+    base: Base,
+    platform: Option<String>,
+    /// What it copies from, and the lines where it does.
+    copies: Vec<(Base, usize)>,
+}
+
 /// What a name after `FROM` or `--from=` is.
 enum Base {
     Stage(usize),
@@ -93,8 +101,7 @@ impl Walk<'_> {
         let stages = &self.file.stages;
         let last = self.target_stage();
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        // What each stage takes: its base and platform, and what it copies from.
-        let mut takes: Vec<(Base, Option<String>, Vec<(Base, usize)>)> = Vec::new();
+        let mut takes: Vec<Takes> = Vec::new();
         for (index, stage) in stages.iter().enumerate().take(last + 1) {
             if !self.scene.budget.spend(8 * (1 + stage.takes.len())) {
                 return;
@@ -116,7 +123,7 @@ impl Walk<'_> {
                 }
                 (self.base(name.clone(), &names, Some(index)), *line)
             });
-            takes.push((base, platform, copies.collect()));
+            takes.push(Takes { base, platform, copies: copies.collect() });
             if let Some(name) = &stage.name {
                 names.insert(name, index);
             }
@@ -125,7 +132,7 @@ impl Walk<'_> {
         if let Some((image, line)) = &self.file.syntax {
             self.want(image.clone(), None, *line, true);
         }
-        for (index, (base, platform, copies)) in takes.into_iter().enumerate() {
+        for (index, Takes { base, platform, copies }) in takes.into_iter().enumerate() {
             let needed = self.build.every_stage || reached.get(index).copied().unwrap_or(false);
             if let (Base::Image(image), Some(stage)) = (base, stages.get(index)) {
                 self.want(image, platform, stage.line, needed);
@@ -230,13 +237,13 @@ impl Walk<'_> {
 }
 
 /// Says of each stage whether the last one is built from it, by however many steps.
-fn reached(takes: &[(Base, Option<String>, Vec<(Base, usize)>)], last: usize) -> Vec<bool> {
+fn reached(takes: &[Takes], last: usize) -> Vec<bool> {
     let mut reached = vec![false; takes.len()];
     if let Some(target) = reached.get_mut(last) {
         *target = true;
     }
     // A stage only takes from earlier ones.
-    for (index, (base, _, copies)) in takes.iter().enumerate().rev() {
+    for (index, Takes { base, copies, .. }) in takes.iter().enumerate().rev() {
         if !reached[index] {
             continue;
         }
