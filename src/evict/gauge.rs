@@ -1,6 +1,7 @@
 //! The disk that images lie on: where it is, and how much of it is free.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::sys::statvfs::statvfs;
 
@@ -62,6 +63,8 @@ impl Site {
 
 /// How a directory's disk is measured; `None`: the directory cannot be seen.
 pub type Disk<'a> = &'a dyn Fn(&Path) -> Option<Room>;
+/// The same, for those that keep it.
+pub type Disks = Rc<dyn Fn(&Path) -> Option<Room>>;
 
 /// Measures a directory's disk by asking the system.
 pub fn disk(dir: &Path) -> Option<Room> {

@@ -28,7 +28,7 @@ use crate::policy::{Plan, PlanError};
 use crate::settings::CacheSettings;
 use crate::store::{Lease, Store};
 
-pub use gauge::{Disk, Room, Site, disk};
+pub use gauge::{Disk, Disks, Room, Site, disk};
 pub use limits::{Occasion, pressing};
 pub use look::Sight;
 pub use names::ImageNames;

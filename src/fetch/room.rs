@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -15,7 +13,7 @@ use super::flight::{Meeting, Place, State};
 use super::inquiry::Inquiry;
 use super::registries::Registries;
 use crate::engine::Engine;
-use crate::evict::{Evictor, Here, Occasion, Report, Room, Site, Told, pressing};
+use crate::evict::{Disks, Evictor, Here, Occasion, Report, Site, Told, pressing};
 use crate::host;
 use crate::image::Compressed;
 use crate::image::decide::Pull;
@@ -30,7 +28,7 @@ const SIGN: Duration = Duration::from_secs(2);
 
 /// How a job gets room on its host.
 pub struct Storage {
-    disk: Rc<dyn Fn(&Path) -> Option<Room>>,
+    disk: Disks,
     /// Whether room was made since the disk was full; it is once for each job.
     made: Mutex<Option<bool>>,
     pulled: Cell<bool>,
@@ -38,7 +36,7 @@ pub struct Storage {
 
 impl Storage {
     /// `disk` measures the disk of a directory.
-    pub fn new(disk: Rc<dyn Fn(&Path) -> Option<Room>>) -> Self {
+    pub fn new(disk: Disks) -> Self {
         Self { disk, made: Mutex::new(None), pulled: Cell::new(false) }
     }
 

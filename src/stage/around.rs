@@ -1,9 +1,8 @@
 //! What surrounds a stage on its host, beside the engine: registries, facts, and the processes it belongs to.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
-use crate::evict::Room;
+use crate::evict::Disks;
 use crate::fetch::Online;
 use crate::fetch::flight::Departure;
 use crate::host::{self, Host, Who};
@@ -23,7 +22,7 @@ pub struct Around<R> {
     /// This process and those around it.
     pub who: Who,
     /// How the disk of a directory is measured.
-    pub disk: Rc<dyn Fn(&Path) -> Option<Room>>,
+    pub disk: Disks,
     /// The wish that this process ends.
     pub departure: Departure,
 }

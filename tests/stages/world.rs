@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage};
-use hearth::evict::Room;
+use hearth::evict::{Disks, Room};
 use hearth::fetch::flight::Departure;
 use hearth::host::Who;
 use hearth::image::ImageRef;
@@ -98,7 +98,7 @@ pub(crate) struct World {
     /// The stages' own process and those around it.
     pub(crate) who: Who,
     /// How the disk of images is measured: at first it is large and empty.
-    pub(crate) disk: Rc<dyn Fn(&Path) -> Option<Room>>,
+    pub(crate) disk: Disks,
     directory: Directory,
 }
 
