@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::engine::{ContainerSummary, ImageSummary, StoreKind};
-use crate::image::Patterns;
+use crate::image::{ImageRef, Patterns};
 use crate::policy::{Claim, Class, Content, Cost, Disk, Layer, Size, Snapshot, Tag};
 use crate::settings::{CacheSettings, Scope};
 use crate::store::{self, Announced, ContentKey, Lease, Pin, Sighting};
@@ -112,7 +112,7 @@ impl Known<'_> {
         names: &ImageNames,
         pins: &Patterns,
     ) -> Content {
-        let class = self.class(image, known);
+        let class = self.class(image, known, by_name);
         let of_use = used.iter().map(|(_, last)| *last).chain(by_name.iter().map(|tag| tag.last_use)).max();
         let of_jobs = !known.is_empty() || !by_name.is_empty();
         let has_own_rule = match class {
@@ -147,11 +147,22 @@ impl Known<'_> {
     }
 
     /// Tells where an image comes from. Stores other than Docker's own give a digest to what was built here too, so there
-    /// only hearth's own facts say that a registry has it.
-    fn class(&self, image: &ImageSummary, known: &[&store::Content]) -> Class {
+    /// hearth's own facts say that a registry has it; or that it has a digest and no tag, as only pulls leave images; or, of
+    /// what jobs never used and the operator lets go, the name of a registry.
+    fn class(&self, image: &ImageSummary, known: &[&store::Content], by_name: &[&store::Tag]) -> Class {
+        let of_registry = || {
+            let with_host = |name: &String| {
+                let name = name.parse::<ImageRef>().ok();
+                let registry = name.as_ref().and_then(|name| name.registry());
+                registry.is_some_and(|registry| registry != "docker.io" && registry != "localhost")
+            };
+            self.cache.scope == Scope::All && by_name.is_empty() && image.tags.iter().any(with_host)
+        };
         let from_registry = match self.kind {
             StoreKind::DockerClassic => !image.digests.is_empty(),
-            StoreKind::Containerd | StoreKind::Podman => false,
+            StoreKind::Containerd | StoreKind::Podman => {
+                image.tags.is_empty() && !image.digests.is_empty() || of_registry()
+            }
         };
         if !known.is_empty() || from_registry {
             Class::Pulled
