@@ -1,14 +1,9 @@
 //! Checkouts that mean ill.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::world::{add, notes, running, scanned};
 use super::{Files, MAX_FILE_BYTES, MAX_FILES, MAX_NOTES, MAX_WANTED, scan};
-
-/// Far above what a scan takes without optimisation, far below what the work without bounds would.
-const LONG: Duration = Duration::from_secs(60);
 
 fn repeated(text: &str) -> String {
     text.repeat(MAX_FILE_BYTES / text.len())
@@ -20,6 +15,7 @@ fn numbered(count: usize, line: impl Fn(usize) -> String) -> String {
     text
 }
 
+/// Without bounds these take hours, or more memory than there is.
 #[test]
 fn what_would_take_for_ever_ends() {
     let keys = numbered(8000, |n| format!("  k{n}: x\n"));
@@ -50,11 +46,9 @@ fn what_would_take_for_ever_ends() {
         repeated("- "),
     ];
     for pipeline in pipelines {
-        let began = Instant::now();
         let findings =
             scanned(&running(""), &[(".gitlab-ci.yml", &pipeline), ("Dockerfile", &repeated("FROM a\n"))]);
         assert!(findings.wanted.len() <= MAX_WANTED && findings.notes.len() <= MAX_NOTES);
-        assert!(began.elapsed() < LONG, "{}: {:?}", &pipeline[..40], began.elapsed());
     }
     let long = "x".repeat(3000);
     let files = [
@@ -67,10 +61,8 @@ fn what_would_take_for_ever_ends() {
     ];
     let script = "docker build --platform linux/amd64,linux/386,linux/arm .\n".repeat(1000);
     for file in files {
-        let began = Instant::now();
         let findings = scanned(&running(&script), &[("Dockerfile", &file)]);
         assert!(findings.wanted.len() <= MAX_WANTED && findings.notes.len() <= MAX_NOTES);
-        assert!(began.elapsed() < LONG, "{}: {:?}", &file[..40], began.elapsed());
     }
 }
 
