@@ -1,5 +1,4 @@
--- Images that were seen in the engine, by its own ID: since when they are on this host without a break. bytes: as the
--- engine counts them.
+-- Images that were seen in the engine, by its own ID: since when they are on this host without a break.
 CREATE TABLE sighting (
     id INTEGER PRIMARY KEY,
     engine_id TEXT NOT NULL UNIQUE,

@@ -93,7 +93,7 @@ fn the_log_is_not_folded_into_the_file_at_every_end_and_does_not_grow_for_ever()
 
 #[test]
 fn a_file_of_every_earlier_version_is_taken_along() {
-    let fixtures = [include_str!("../fixtures/version-1.sql")];
+    let fixtures = [include_str!("../fixtures/version-1.sql"), include_str!("../fixtures/version-2.sql")];
     assert_eq!(fixtures.len(), MIGRATIONS.len(), "each version has a file as it was then");
     for (version, fixture) in (1..).zip(fixtures) {
         let dir = Dir::new();
