@@ -33,6 +33,11 @@ impl World {
 
     /// Runs one driver call by hand, as a runner would that was restarted meanwhile.
     pub(crate) fn by_hand(&self, job: &JobDescription, args: &[&str]) -> Output {
+        self.hand(job, args).output().expect("hearth runs")
+    }
+
+    /// Makes one driver call that is ready to be run by hand.
+    pub(crate) fn hand(&self, job: &JobDescription, args: &[&str]) -> Command {
         let dir = self.dir.join("by-hand");
         std::fs::create_dir_all(&dir).expect("a directory");
         std::fs::write(dir.join("response.json"), response_json(job)).expect("a payload");
@@ -52,7 +57,7 @@ impl World {
         let (stage, rest) = args.split_first().expect("a subcommand");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
         command.arg(stage).args(self.driver_options()).args(rest).env_clear().envs(env).current_dir(dir);
-        command.output().expect("hearth runs")
+        command
     }
 
     /// Runs cleanup by hand; it must go well.

@@ -18,6 +18,7 @@ mod engine_trouble;
 mod entrypoints;
 mod everyday;
 mod evicting;
+mod evicting_race;
 mod freshness;
 #[path = "../support/front.rs"]
 mod front;

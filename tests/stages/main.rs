@@ -20,6 +20,7 @@ mod pulls;
 mod race;
 mod refusals;
 mod retries;
+mod room;
 mod service_logs;
 mod services;
 mod shelf;
