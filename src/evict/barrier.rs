@@ -5,14 +5,33 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::ContainerSummary;
+use crate::engine::{ContainerSummary, ObjectSummary};
+use crate::job::Owner;
 use crate::job::names::LABEL_JOB;
-use crate::store::{Lease, Store};
+use crate::job::owner::LABEL_OWNER;
+use crate::store::{Lease, LeaseKind, Store};
 
 use super::told::Blocked;
 
 /// The jobs that the store did not know when it was looked at first, one a line; empty once they are gone.
 const NOTE: &str = "jobs before the store";
+
+/// Says whether there may be jobs that the store does not know.
+pub(super) fn stands(store: &Store) -> bool {
+    store.note(NOTE).is_none_or(|noted| !noted.is_empty())
+}
+
+/// The job that something was made for.
+pub(super) fn job_label(object: &ObjectSummary) -> Option<&str> {
+    object.labels.get(LABEL_JOB).map(String::as_str)
+}
+
+/// What the job of something would have for a lease, by who vouches for it.
+pub(super) fn lease_of(object: &ObjectSummary) -> Option<Lease> {
+    let Owner { process, made, lasts } = Owner::parse(object.labels.get(LABEL_OWNER)?)?;
+    let (job, name) = (job_label(object)?.to_owned(), object.name.clone());
+    Some(Lease { job, kind: LeaseKind::Reference, name, taken: made, owner: process, lasts })
+}
 
 /// The jobs that have containers.
 pub(super) fn jobs_here(containers: &[ContainerSummary]) -> BTreeSet<&str> {

@@ -125,7 +125,7 @@ impl<E: Engine> Evictor<'_, E> {
             free_bytes: room.map(|room| room.free_bytes),
             free_inodes: room.and_then(|room| room.free_inodes),
         };
-        let blocked = self.blocked(&at, &jobs, &leases);
+        let blocked = self.blocked(&at, &jobs, &leases).await?;
         let known = Known {
             images: &images,
             containers: &containers,
@@ -265,20 +265,35 @@ impl<E: Engine> Evictor<'_, E> {
         leases
     }
 
-    fn blocked(&self, at: &Moment, jobs: &BTreeSet<&str>, leases: &[Lease]) -> Option<Blocked> {
+    async fn blocked(
+        &self,
+        at: &Moment,
+        jobs: &BTreeSet<&str>,
+        leases: &[Lease],
+    ) -> Result<Option<Blocked>, Failure> {
         if !self.cache.evict {
-            return Some(Blocked::Off);
+            return Ok(Some(Blocked::Off));
         }
         if !self.store.is_working() {
-            return Some(Blocked::NoStore);
+            return Ok(Some(Blocked::NoStore));
         }
         let clock = ClockState { wall: at.wall, up: at.boot, set: self.here.clock_is_set };
         // Other processes may have written something since this one looked at its clock.
         let newest = self.store.newest_fact().filter(|newest| *newest > at.wall + MEANWHILE);
-        match clock.doubt(newest) {
-            Some(doubt) => Some(Blocked::Clock(doubt)),
-            None => barrier::check(self.store, jobs, leases),
+        if let Some(doubt) = clock.doubt(newest) {
+            return Ok(Some(Blocked::Clock(doubt)));
         }
+        if !barrier::stands(self.store) {
+            return Ok(None);
+        }
+        // A prepare that has no container yet has a network.
+        let networks = self.engine.networks().await?;
+        let preparing = networks.iter().filter(|network| {
+            barrier::lease_of(network).is_some_and(|lease| lease.holds(at) && (self.here.lives)(&lease))
+        });
+        let mut jobs = jobs.clone();
+        jobs.extend(preparing.filter_map(barrier::job_label));
+        Ok(barrier::check(self.store, &jobs, leases))
     }
 
     fn costs(&self) -> HashMap<String, Cost> {

@@ -358,8 +358,27 @@ async fn after_a_new_store_nothing_goes_until_the_jobs_are_gone_that_ran_then() 
     // A job that came later is known by its lease, and holds up nothing.
     for container in shelf.fake().containers() {
         assert!(shelf.fake().spec(&container).unwrap().labels.contains_key(LABEL_JOB));
+    }
+    assert_eq!(shelf.world.cleanup().await, Ok(()));
+    assert_eq!(shelf.ticks().await, [A]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_has_only_a_network_yet_is_one_of_those_too_while_its_runner_lives() {
+    let shelf = Shelf::new().images_may_take(250, 210);
+    shelf.world.prepare().await.fine();
+    for container in shelf.fake().containers() {
         shelf.fake().remove_behind(&container).await;
     }
+    assert_eq!(shelf.fake().networks().len(), 1);
+    std::fs::remove_dir_all(&shelf.world.facts).unwrap();
+    for (name, ago) in [(A, 30), (B, 20), (C, 1)] {
+        shelf.used(name, 100, DAY * ago);
+    }
+    let (report, _) = shelf.turn(Occasion::Tick).await;
+    let job = shelf.world.names().key().to_owned();
+    assert_eq!(report.blocked, Some(Blocked::OlderJobs(vec![job])), "{report:?}");
+    shelf.runner_lives.set(false);
     assert_eq!(shelf.ticks().await, [A]);
 }
 
