@@ -86,8 +86,9 @@ fn an_engine_that_is_killed_during_a_removal_costs_nothing_and_is_gone_on_with()
         std::thread::sleep(Duration::from_millis(random.below(1200)));
         engine.end(Signal::SIGKILL);
         engine.relaunch();
+        // If one had gone before the kill, the other three are within the mark.
         assert!(
-            daemon.waits(|_| brought(&ask) <= 2),
+            daemon.waits(|_| brought(&ask) <= 3),
             "round {round}: {}\n{}",
             ask(&["images"]),
             daemon.told()
