@@ -75,7 +75,7 @@ fn an_engine_that_is_killed_during_a_removal_costs_nothing_and_is_gone_on_with()
     engine.pull(&busybox);
     engine.settings(
         &world,
-        "[cache]\nscope = \"all\"\nimages_high = \"80m\"\nimages_low = \"64m\"\nminimum_age = 0\n\
+        "[cache]\nscope = \"all\"\nimages_high = \"70m\"\nimages_low = \"64m\"\nminimum_age = 0\n\
          pins = [\"*/job/busybox:*\"]\n",
     );
     let ask = asking(&engine);
@@ -86,9 +86,9 @@ fn an_engine_that_is_killed_during_a_removal_costs_nothing_and_is_gone_on_with()
         std::thread::sleep(Duration::from_millis(random.below(1200)));
         engine.end(Signal::SIGKILL);
         engine.relaunch();
-        // If one had gone before the kill, the other three are within the mark.
+        // Three of them pass the mark, too: also if one had gone before the kill, the next daemon has something to do.
         assert!(
-            daemon.waits(|_| brought(&ask) <= 3),
+            daemon.waits(|_| brought(&ask) <= 2),
             "round {round}: {}\n{}",
             ask(&["images"]),
             daemon.told()
