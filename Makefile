@@ -53,10 +53,11 @@ lint-scripts:
 		echo "lint: SKIP: no shellcheck here, scripts are only parsed"; \
 	fi
 
-# Advisories are left out: their data comes from the network.
+# Advisories are left out: their data comes from the network. cargo-deny reads the crates of every target, also
+# those that no build here has asked for yet: they are fetched first.
 lint-deny:
 	@if command -v cargo-deny >/dev/null; then \
-		$(CARGO) deny --offline check licenses bans sources; \
+		$(CARGO) fetch --locked && $(CARGO) deny --offline check licenses bans sources; \
 	else \
 		echo "lint: SKIP: no cargo-deny here, licences and sources are not checked"; \
 	fi
