@@ -90,6 +90,11 @@ impl Fake {
         self.look(|state| state.pulls.rate = rate);
     }
 
+    /// Gives the engine a link of so many bytes a second, which all layers that come share; at first there is no limit.
+    pub fn link_rate(&self, rate: u64) {
+        self.look(|state| state.pulls.link = Some(rate));
+    }
+
     /// Makes every layer take its time to be unpacked; nothing is heard of it meanwhile.
     pub fn unpacking_takes(&self, time: Duration) {
         self.look(|state| state.pulls.unpacking = time);

@@ -28,6 +28,8 @@ use crate::image::Platform;
 
 /// In how many pieces a layer comes.
 const PIECES: u64 = 10;
+/// How often those who share a link look how many they are.
+const SHARING: Duration = Duration::from_millis(100);
 
 /// The fetching of one layer. It ends with its last holder.
 pub(super) struct Transfer {
@@ -62,6 +64,10 @@ pub(super) struct Pulls {
     pub(super) taken: Vec<Weak<AtomicU64>>,
     /// Bytes a second that a layer comes with.
     pub(super) rate: u64,
+    /// Bytes a second that the link has for all layers together; `None`: no such limit.
+    pub(super) link: Option<u64>,
+    /// The layers that come over the link at present: each holds one.
+    pub(super) on_link: Arc<()>,
     /// Whether nothing comes at all.
     pub(super) frozen: bool,
     /// How long a layer is unpacked.
@@ -80,6 +86,8 @@ impl Default for Pulls {
             begun: BTreeMap::new(),
             taken: Vec::new(),
             rate: u64::MAX,
+            link: None,
+            on_link: Arc::new(()),
             frozen: false,
             unpacking: Duration::ZERO,
             fetches: Vec::new(),
@@ -287,12 +295,29 @@ async fn bring(fake: Fake, way: LayerWay, taken: Weak<AtomicU64>, progress: watc
     progress.send_modify(|p| p.done = true);
 }
 
+/// Waits until so many bytes have come over the link, which all that come at the same time share alike.
+async fn over_link(fake: &Fake, bytes: u64) {
+    let mut left = bytes as f64;
+    while left > 0.0 {
+        let Some(link) = fake.look(|state| state.pulls.link) else { return };
+        // One is the link's own.
+        let sharers = fake.look(|state| Arc::strong_count(&state.pulls.on_link)) - 1;
+        let share = link.max(1) as f64 / sharers.max(1) as f64;
+        let time = Duration::from_secs_f64(left / share).min(SHARING);
+        tokio::time::sleep(time).await;
+        // The clock's grain is a millisecond: what is less than that has come.
+        left -= share * time.as_secs_f64().max(0.001);
+    }
+}
+
 async fn download(fake: &Fake, layer: &str, total: u64, kind: StoreKind, tell: &impl Fn(PullEvent)) {
     let begun = fake.look(|state| {
         state.pulls.fetches.push(layer.to_owned());
         state.pulls.begun.get(layer).copied().unwrap_or_default()
     });
+    let _sharer = fake.look(|state| Arc::clone(&state.pulls.on_link));
     for piece in begun + 1..=PIECES {
+        over_link(fake, total * piece / PIECES - total * (piece - 1) / PIECES).await;
         let rate = fake.look(|state| state.pulls.rate);
         if rate < u64::MAX {
             let seconds = total as f64 / PIECES as f64 / rate.max(1) as f64;

@@ -48,6 +48,29 @@ async fn a_pull_takes_the_time_of_its_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pulls_at_the_same_time_share_the_link() {
+    let fake = Fake::new();
+    fake.publish(NAME, FakeImage::new("app").layers(&[("app", 40 * MEGABYTE)]));
+    fake.publish("registry.example/other:1", FakeImage::new("other").layers(&[("other", 10 * MEGABYTE)]));
+    fake.link_rate(MEGABYTE);
+    let begun = Instant::now();
+    let first = async {
+        pull(&fake).await.unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    let second = async {
+        // The first one has brought a quarter by then.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let request = PullRequest { reference: "registry.example/other:1".to_owned(), ..request() };
+        fake.pull(&request, &mut |_| {}).await.unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    let (first, second) = futures_util::future::join(first, second).await;
+    assert!((29.5..30.5).contains(&second), "10 MB at half the rate, from 10 s on: {second}");
+    assert!((49.5..50.5).contains(&first), "50 MB in all: {first}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn layers_that_another_image_has_are_not_fetched() {
     let fake = slow();
     fake.image_here("other:1", FakeImage::new("other").layers(&[("base", 30 * MEGABYTE)]));
