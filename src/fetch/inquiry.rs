@@ -283,7 +283,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     pub(super) fn pause(&self, attempt: u32) -> Duration {
         let rules = &self.settings.pull;
         let pause = rules.backoff.saturating_mul(1 << attempt.saturating_sub(1).min(10));
-        pause + super::pull::jitter(self.job.id, attempt, pause)
+        pause + super::pull::jitter(self.client.number, attempt, pause)
     }
 }
 

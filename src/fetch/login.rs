@@ -1,4 +1,4 @@
-//! The logins of one job: the rules are [`crate::image`]'s, reading files and asking helpers is done here.
+//! The logins of one client: the rules are [`crate::image`]'s, reading files and asking helpers is done here.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +12,7 @@ use crate::host::read_bounded;
 use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential, Source};
 use crate::job::JobSpec;
 use crate::joblog::JobLog;
+use crate::secret::Secret;
 
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -37,7 +38,7 @@ impl Login {
     }
 }
 
-/// The logins of one job, in the docker executor's order.
+/// The logins of one client, in the docker executor's order.
 pub struct Logins {
     book: AuthBook,
     /// The operator's own: the only ones that mirrors are shown.
@@ -47,7 +48,6 @@ pub struct Logins {
 impl Logins {
     /// Reads all sources; what was ignored is said in the job log.
     pub fn read(job: &JobSpec, operator_dir: Option<&Path>, log: &JobLog) -> Self {
-        let operator = operator_dir.and_then(|dir| operator_config(dir, log));
         let payload: Vec<PayloadCredential> = job
             .credentials
             .iter()
@@ -57,10 +57,26 @@ impl Logins {
                 password: c.password.clone(),
             })
             .collect();
+        Self::from_parts(&payload, job.docker_auth_config.as_ref(), operator_dir, log)
+    }
+
+    /// Reads the logins of what belongs to no job: the operator's alone.
+    pub fn of_host(operator_dir: Option<&Path>, log: &JobLog) -> Self {
+        Self::from_parts(&[], None, operator_dir, log)
+    }
+
+    /// As [`Self::read`], where there is no job any more but only what it came with.
+    pub fn from_parts(
+        payload: &[PayloadCredential],
+        job_variable: Option<&Secret>,
+        operator_dir: Option<&Path>,
+        log: &JobLog,
+    ) -> Self {
+        let operator = operator_dir.and_then(|dir| operator_config(dir, log));
         let (book, warnings) = AuthBook::read(AuthSources {
-            job_variable: job.docker_auth_config.as_ref().map(|c| c.expose()),
+            job_variable: job_variable.map(|config| config.expose()),
             operator_config: operator.as_deref(),
-            payload: &payload,
+            payload,
         });
         for warning in warnings {
             log.warn(format!("WARNING: {warning}"));

@@ -5,6 +5,7 @@
 //! found", so that no list of policies opens what the registry keeps closed.
 
 mod bring;
+mod client;
 mod desk;
 mod facts;
 #[cfg(feature = "fake-engine")]
@@ -26,13 +27,13 @@ use tokio::time::Instant;
 use crate::engine::{Engine, Tagging};
 use crate::image::decide::{DigestNames, Pull, Refusal, Use, WhyUse};
 use crate::image::{Fit, ImageFacts, Platform, ResolvedImage};
-use crate::job::JobSpec;
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
 use crate::store;
 
+pub use client::Client;
 pub use desk::Desk;
 pub use fault::PullFault;
 pub use leases::Leases;
@@ -42,23 +43,23 @@ pub use room::Storage;
 
 use inquiry::{Decided, Inquiry, reason};
 
-/// Brings images to this host for one job.
+/// Brings images to this host for one client.
 pub struct Fetcher<'a, E, R> {
     /// The engine.
     pub engine: &'a E,
     /// Facts and registries.
     pub desk: &'a Desk<R>,
-    /// The job.
-    pub job: &'a JobSpec,
+    /// Whom they are brought for.
+    pub client: &'a Client,
     /// The settings.
     pub settings: &'a Settings,
     /// The engine's own platform.
     pub native: &'a Platform,
-    /// The job's logins.
+    /// Its logins.
     pub logins: &'a Logins,
-    /// The job's leases.
+    /// Its leases.
     pub leases: &'a Leases,
-    /// How the job gets room.
+    /// How it gets room.
     pub storage: &'a Storage,
     /// The job log.
     pub log: &'a JobLog,
@@ -177,8 +178,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         self.desk.learn(|batch| {
             batch.uses.push(store::Use {
                 reference: wish.reference.clone(),
-                project: Some(self.job.project_key()),
-                source: self.job.pipeline_source.clone(),
+                project: self.client.project.clone(),
+                source: self.client.source.clone(),
                 content,
                 waited: took,
             });

@@ -15,9 +15,10 @@ use crate::settings::PullSettings;
 /// How often a leader gives a sign of life.
 const SIGN: Duration = Duration::from_secs(2);
 
-/// Spreads the tries of jobs that failed together: up to half the pause, by the job's number.
-pub(super) fn jitter(job: i64, attempt: u32, pause: Duration) -> Duration {
-    let spread = job.unsigned_abs().wrapping_mul(2_654_435_761).wrapping_add(u64::from(attempt) * 97) % 1000;
+/// Spreads the tries of clients that failed together: up to half the pause, by the client's number.
+pub(super) fn jitter(client: i64, attempt: u32, pause: Duration) -> Duration {
+    let spread =
+        client.unsigned_abs().wrapping_mul(2_654_435_761).wrapping_add(u64::from(attempt) * 97) % 1000;
     pause.mul_f64(spread as f64 / 2000.0)
 }
 
