@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, getpgrp, getppid};
@@ -17,6 +19,7 @@ use nix::unistd::{Pid, getpgrp, getppid};
 use crate::job::ancestry::{self, Ancestor};
 use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
+use crate::policy::LocalTime;
 
 /// The state a process starts with.
 #[derive(Clone)]
@@ -79,6 +82,33 @@ pub fn moment() -> Moment {
     // Without its clock, which boot it is says nothing.
     let boot_id = if boot.is_some() { read("/proc/sys/kernel/random/boot_id") } else { String::new() };
     Moment { wall: now(), boot: boot.unwrap_or_default(), boot_id: boot_id.trim().to_owned() }
+}
+
+/// Returns a time since the epoch as the clocks on this host's wall show it: TZ, else `/etc/localtime`; where neither says
+/// anything, UTC.
+pub fn local_time(at: Duration) -> LocalTime {
+    let time = zoned(at);
+    let weekday = time.weekday().to_monday_zero_offset();
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    let part = |number: i8| u32::try_from(number).unwrap_or_default();
+    LocalTime {
+        weekday: u8::try_from(weekday).unwrap_or_default(),
+        second_of_day: part(hour) * 3600 + part(minute) * 60 + part(second),
+    }
+}
+
+/// Returns when the calendar month of a time began on this host's wall, since the epoch.
+pub fn month_began(at: Duration) -> Duration {
+    let time = zoned(at);
+    let began = time.first_of_month().and_then(|day| day.start_of_day()).unwrap_or(time);
+    Duration::try_from(began.timestamp().as_duration()).unwrap_or_default()
+}
+
+/// A time since the epoch in this host's zone; one beyond all calendars is the epoch.
+fn zoned(at: Duration) -> Zoned {
+    let since = SignedDuration::try_from(at).ok();
+    let time = since.and_then(|since| Timestamp::from_duration(since).ok()).unwrap_or_default();
+    time.to_zoned(TimeZone::system())
 }
 
 /// Returns whether a time server has set the clock since boot, as far as a look at files tells: systemd's own client leaves
@@ -232,7 +262,9 @@ pub fn read_bounded(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Fail
 
 #[cfg(test)]
 mod tests {
-    use super::{liveness, moment, process, read_bounded, runner};
+    use std::time::Duration;
+
+    use super::{liveness, local_time, moment, month_began, process, read_bounded, runner};
     use crate::moment::{Liveness, Process};
 
     #[test]
@@ -289,6 +321,25 @@ mod tests {
         let (one, other) = (moment(), moment());
         assert!(other.since(&one).is_some() && one.boot <= other.boot);
         assert_eq!(one.boot_id, other.boot_id);
+    }
+
+    #[test]
+    fn the_wall_shows_a_time_of_the_week_and_the_month_it_is_in() {
+        // Whatever the zone of this host is, it is a whole number of quarters of an hour away from UTC.
+        let tuesday = Duration::from_secs(1_795_478_400 + 7);
+        let shown = local_time(tuesday);
+        assert_eq!(shown.second_of_day % 900, 7);
+        let utc =
+            Duration::from_secs(86_400 + u64::from(shown.weekday) * 86_400 + u64::from(shown.second_of_day));
+        let of_utc = Duration::from_secs(2 * 86_400 + 7);
+        assert!(utc.abs_diff(of_utc) <= Duration::from_secs(14 * 3600), "{shown:?}");
+        let later = local_time(tuesday + Duration::from_secs(30));
+        assert_eq!((later.weekday, later.second_of_day), (shown.weekday, shown.second_of_day + 30));
+        let began = month_began(tuesday);
+        assert!(began <= tuesday && tuesday - began < Duration::from_secs(31 * 86_400));
+        assert_eq!((month_began(began), local_time(began).second_of_day), (began, 0));
+        assert!(month_began(began - Duration::from_secs(1)) < began);
+        assert_eq!(month_began(Duration::MAX), month_began(Duration::ZERO));
     }
 
     #[test]

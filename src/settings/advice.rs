@@ -1,7 +1,8 @@
 //! What an unknown key was probably meant to be.
 
 use super::raw::{
-    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, RawTable,
+    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPrefetch, RawPull, RawRegistry,
+    RawStore, RawTable,
 };
 
 /// How alike two keys have to be (Jaro-Winkler) for one to be a misspelling of the other.
@@ -37,7 +38,7 @@ const DOCKER_EXECUTOR_ONLY: [&str; 25] = [
 ];
 
 /// The tables with their keys.
-fn tables() -> [(&'static str, &'static [&'static str]); 9] {
+fn tables() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("driver", RawDriver::KEYS),
         ("engine", RawEngine::KEYS),
@@ -47,6 +48,7 @@ fn tables() -> [(&'static str, &'static [&'static str]); 9] {
         ("store", RawStore::KEYS),
         ("cache", RawCache::KEYS),
         ("daemon", RawDaemon::KEYS),
+        ("prefetch", RawPrefetch::KEYS),
         ("job", RawJob::KEYS),
     ]
 }

@@ -33,7 +33,7 @@ pub struct CacheSettings {
     pub build_cache: Option<ByteSize>,
     /// For how long the volumes of a project stay that runs no jobs; `None`: for ever.
     pub keep_volumes: Option<Duration>,
-    /// Globs of images that stay in any case.
+    /// Globs of images that stay in any case, the pins of `[[prefetch.images]]` included.
     pub pins: Patterns,
     /// The directory where the engine keeps images, as hearth sees it; `None`: the engine is asked.
     pub data_root: Option<PathBuf>,

@@ -14,16 +14,17 @@ use super::check::{Checker, HostTables, check};
 use super::complaint::{Complaint, Complaints};
 use super::model::Settings;
 use super::raw::{
-    Layer, RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore,
-    RawTable, Reader,
+    Layer, RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPrefetch, RawPull, RawRegistry,
+    RawStore, RawTable, Reader,
 };
 use super::wire::{Lines, quote};
 
 /// The defaults, which are also the file that explains all keys.
 pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-const TABLES: [&str; 10] =
-    ["driver", "engine", "registry", "access", "pull", "store", "cache", "daemon", "job", "runner"];
+const TABLES: [&str; 11] = [
+    "driver", "engine", "registry", "access", "pull", "store", "cache", "daemon", "prefetch", "job", "runner",
+];
 
 /// Where a settings file may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +152,7 @@ pub(super) struct Tables {
     pub(super) store: RawStore,
     pub(super) cache: RawCache,
     pub(super) daemon: RawDaemon,
+    pub(super) prefetch: RawPrefetch,
     pub(super) job: RawJob,
     pub(super) runners: BTreeMap<String, RawJob>,
 }
@@ -178,6 +180,7 @@ pub(super) fn assemble(
         store: written.store.over(&defaults.store),
         cache: written.cache.over(&defaults.cache),
         daemon: written.daemon.over(&defaults.daemon),
+        prefetch: written.prefetch.over(&defaults.prefetch),
     };
     let plain = written.job.over(&defaults.job);
     let mut in_force = None;
@@ -200,6 +203,7 @@ pub(super) fn assemble(
             host.store.list("store", &mut effective);
             host.cache.list("cache", &mut effective);
             host.daemon.list("daemon", &mut effective);
+            host.prefetch.list("prefetch", &mut effective);
             job.list("job", &mut effective);
             Ok((settings, effective))
         }
@@ -249,6 +253,7 @@ pub(super) fn parse(text: &str, layer: Layer, complaints: &mut Vec<Complaint>) -
             "store" => tables.store = RawStore::read(table, name, &mut reader),
             "cache" => tables.cache = RawCache::read(table, name, &mut reader),
             "daemon" => tables.daemon = RawDaemon::read(table, name, &mut reader),
+            "prefetch" => tables.prefetch = RawPrefetch::read(table, name, &mut reader),
             "job" => tables.job = RawJob::read(table, name, &mut reader),
             _ => tables.runners = read_runners(table, &mut reader),
         }
@@ -280,3 +285,7 @@ mod tests;
 #[cfg(test)]
 #[path = "complaint_tests.rs"]
 mod complaint_tests;
+
+#[cfg(test)]
+#[path = "prefetch_tests.rs"]
+mod prefetch_tests;

@@ -9,6 +9,7 @@ mod complaint;
 mod load;
 mod model;
 mod mounts;
+mod prefetch;
 mod raw;
 mod values;
 mod wire;
@@ -21,3 +22,4 @@ pub use model::{
     BadPullPolicy, DeviceSetting, DriverSettings, EngineSettings, JobSettings, Limits, PullPolicy,
     PullSettings, RegistrySettings, ServiceSetting, Settings, StoreSettings, VolumeSetting,
 };
+pub use prefetch::{Listed, ListedImage, PrefetchSettings, ScanMode};

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::cache::{CacheSettings, DaemonSettings};
+use super::prefetch::PrefetchSettings;
 use crate::image::decide::AccessRules;
 use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
 use crate::units::ByteSize;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// How the daemon looks after the host.
     pub daemon: DaemonSettings,
+    /// What is brought ahead of jobs.
+    pub prefetch: PrefetchSettings,
     /// What jobs get and may ask for.
     pub job: JobSettings,
     /// The name of the `[runner."NAME"]` overlay in force; `None` without one.

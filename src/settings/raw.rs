@@ -11,13 +11,15 @@ use super::complaint::Complaint;
 use super::load::{Effective, Origin};
 use super::model::{DeviceSetting, PullPolicy, VolumeSetting};
 use super::mounts::{ServiceDevices, Tmpfs, Ulimits};
-use super::values::{Cpus, Environment, Inodes, Maybe, OneOrMany, RuleName, Seconds, Space, Span};
+use super::prefetch::{ListedImage, ScanMode};
+use super::values::{Cpus, Environment, Inodes, Maybe, OneOrMany, Poll, RuleName, Seconds, Space, Span};
 use super::wire::{Lines, Place, Wire, render, render_key, table};
 use super::words::{
     Capability, ContainerPath, CpuSet, DeviceRule, DnsServer, EngineHost, EngineName, ExtraHost, HostName,
     HostPath, ImageName, LogDriver, NetworkMode, SecurityOption, Shell,
 };
 use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
+use crate::policy::{DueTime, Window};
 use crate::units::ByteSize;
 
 type Map<T> = std::collections::BTreeMap<String, T>;
@@ -245,6 +247,38 @@ raw_table!(
 );
 
 raw_table!(
+    /// `[prefetch]`
+    RawPrefetch {
+        enabled: bool,
+        history: bool,
+        poll: Poll,
+        scan: ScanMode,
+        windows: Vec<Window>,
+        monthly_limit: Maybe<ByteSize>,
+        pipeline_limit: Maybe<ByteSize>,
+        images: Vec<RawListed>,
+    }
+);
+
+raw_table!(
+    /// `[[prefetch.images]]`
+    RawListed {
+        image: ListedImage,
+        platform: Maybe<Platform>,
+        at: OneOrMany<DueTime>,
+        pin: bool,
+    }
+);
+
+impl Wire for RawListed {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        read_entry(value, at, |entry: &Self| {
+            entry.image.is_none().then_some("the entry has no image: write image = and its name")
+        })
+    }
+}
+
+raw_table!(
     /// `[job]` and `[runner."NAME"]`
     RawJob {
         image: Maybe<ImageName>,
@@ -333,13 +367,26 @@ raw_table!(
 
 impl Wire for RawService {
     fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
-        let keys = table(value, at)?;
-        let before = at.complaints.len();
-        let mut reader = Reader { lines: at.lines, layer: Layer::File, complaints: at.complaints };
-        let service = <Self as RawTable>::read(keys, &at.path, &mut reader);
-        if at.complaints.len() == before && service.name.is_none() {
-            at.complain("the service has no name: write name = and its image");
-        }
-        (at.complaints.len() == before).then_some(service)
+        read_entry(value, at, |service: &Self| {
+            service.name.is_none().then_some("the service has no name: write name = and its image")
+        })
     }
+}
+
+/// Reads a table that stands in a list, and complains about what `missing` finds.
+fn read_entry<T: RawTable>(
+    value: &DeValue<'_>,
+    at: &mut Place<'_>,
+    missing: impl Fn(&T) -> Option<&'static str>,
+) -> Option<T> {
+    let keys = table(value, at)?;
+    let before = at.complaints.len();
+    let mut reader = Reader { lines: at.lines, layer: Layer::File, complaints: at.complaints };
+    let entry = T::read(keys, &at.path, &mut reader);
+    if at.complaints.len() == before
+        && let Some(missing) = missing(&entry)
+    {
+        at.complain(missing);
+    }
+    (at.complaints.len() == before).then_some(entry)
 }

@@ -7,8 +7,11 @@ use toml::de::DeValue;
 
 use super::cache::{Amount, Rule, Scope};
 use super::model::PullPolicy;
+use super::prefetch::{ListedImage, ScanMode};
 use super::wire::{Place, Wire, Word, quote, text_or_number};
-use crate::image::{BadPattern, Mirrors, Patterns, Platform, ProjectPatterns};
+use crate::image::{BadPattern, ImageRef, Mirrors, Patterns, Platform, ProjectPatterns};
+use crate::policy::hours::BadHours;
+use crate::policy::{DueTime, Window};
 use crate::units::ByteSize;
 
 /// A text that may be empty, which means that the key is not set.
@@ -94,6 +97,38 @@ const MAX_SECONDS: u64 = 7 * 24 * 3600;
 /// Ten years.
 const MAX_SPAN: u64 = 10 * 365 * 24 * 3600;
 
+/// How often something is asked, in seconds; `"off"`: never.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Poll(pub(super) Option<Duration>);
+
+impl Wire for Poll {
+    fn read(value: &DeValue<'_>, at: &mut Place<'_>) -> Option<Self> {
+        if matches!(value, DeValue::String(text) if text == "off") {
+            return Some(Self(None));
+        }
+        let seconds = match value {
+            DeValue::Integer(_) => seconds(value, MAX_SECONDS, at)?,
+            _ => {
+                let shown = super::wire::render(value);
+                at.complain(format!("{shown} is not a time: write a whole number of seconds, or \"off\""));
+                return None;
+            }
+        };
+        if seconds < LEAST_POLL {
+            at.complain(format!(
+                "{} is too often for registries: write at least {} seconds, or \"off\"",
+                seconds.as_secs(),
+                LEAST_POLL.as_secs()
+            ));
+            return None;
+        }
+        Some(Self(Some(seconds)))
+    }
+}
+
+/// Asking more often is a mistake of units.
+const LEAST_POLL: Duration = Duration::from_secs(60);
+
 /// Space on a disk: a size, or a part of the disk such as `10%`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Space(pub(super) Amount);
@@ -142,6 +177,50 @@ impl Word for Scope {
             "used" => Ok(Self::Used),
             "all" => Ok(Self::All),
             _ => Err(format!("{} is not a choice of images: allowed are used and all", quote(text))),
+        }
+    }
+}
+
+impl Word for ScanMode {
+    fn from_text(text: &str) -> Result<Self, String> {
+        [Self::Off, Self::Idle, Self::Beside]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+            .ok_or_else(|| format!("{} is no such time: allowed are off, idle and beside", quote(text)))
+    }
+}
+
+impl Word for Window {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let advice = "write such as 22:00-06:00, mon-fri 01:00-05:30 or sat,sun";
+        text.parse().map_err(|_: BadHours| format!("{} is not hours of the week: {advice}", quote(text)))
+    }
+}
+
+impl Word for DueTime {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let advice = "write such as 06:00 or mon-fri 06:00";
+        text.parse().map_err(|_: BadHours| format!("{} is not a time of day: {advice}", quote(text)))
+    }
+}
+
+impl Word for ListedImage {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.starts_with('!') {
+            return Err(format!("{} excludes, and the list is of what to bring", quote(text)));
+        }
+        if text.contains(['*', '?', '[', '{']) {
+            let compiled = Patterns::compile(&[text]);
+            return compiled
+                .map(Self::Pattern)
+                .map_err(|bad| bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        }
+        let image: ImageRef = text.parse().map_err(|bad: crate::image::BadReference| {
+            format!("{} is not an image name: {}", quote(text), bad.reason())
+        })?;
+        match image.id() {
+            Some(_) => Err(format!("{} is an image ID, which no registry knows: write a name", quote(text))),
+            None => Ok(Self::One(image)),
         }
     }
 }

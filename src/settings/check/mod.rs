@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::complaint::Complaint;
 use super::model::{DriverSettings, EngineSettings, PullSettings, RegistrySettings, Settings, StoreSettings};
 use super::raw::{
-    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPull, RawRegistry, RawStore, Set,
+    RawAccess, RawCache, RawDaemon, RawDriver, RawEngine, RawJob, RawPrefetch, RawPull, RawRegistry,
+    RawStore, Set,
 };
 use super::values::{Maybe, Seconds};
 use super::wire::quote;
@@ -16,6 +17,7 @@ use crate::image::decide::AccessRules;
 mod cache;
 mod job;
 mod limits;
+mod prefetch;
 mod together;
 
 /// What checking needs from outside, and what it found.
@@ -83,6 +85,7 @@ pub(super) struct HostTables {
     pub(super) store: RawStore,
     pub(super) cache: RawCache,
     pub(super) daemon: RawDaemon,
+    pub(super) prefetch: RawPrefetch,
 }
 
 /// Checks one set of tables. What it returns counts only if nothing was complained about.
@@ -93,6 +96,7 @@ pub(super) fn check(
     checker: &mut Checker<'_>,
 ) -> Settings {
     let driver = check_driver(&host.driver, checker);
+    let prefetch = prefetch::check_prefetch(&host.prefetch, checker);
     Settings {
         engine: EngineSettings {
             host: optional(&host.engine.host).map(|host| host.0),
@@ -108,8 +112,9 @@ pub(super) fn check(
         },
         pull: check_pull(&host.pull, checker),
         store: StoreSettings { dir: optional(&host.store.dir).map(|dir| dir.0) },
-        cache: cache::check_cache(&host.cache, checker),
+        cache: prefetch::join_pins(cache::check_cache(&host.cache, checker), &prefetch),
         daemon: cache::check_daemon(&host.daemon, checker),
+        prefetch,
         job: job::check_job(job, &driver, checker),
         driver,
         runner: runner.map(str::to_owned),
