@@ -26,6 +26,7 @@ pub mod simulate;
 pub mod snapshot;
 pub mod standing;
 pub mod tune;
+pub mod wanted;
 
 #[cfg(test)]
 mod evict_tests;
