@@ -7,10 +7,13 @@
 mod args;
 mod count;
 mod floor;
+#[path = "../shared/ground.rs"]
+mod ground;
 mod launch;
 mod proxy;
 mod shell;
 mod size;
+#[path = "../shared/table.rs"]
 mod table;
 mod time;
 mod work;

@@ -3,10 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use hearth::engine::endpoint;
 use hearth::host::Host;
@@ -16,12 +13,11 @@ use hearth::runner::{
 };
 use hearth::secret::Secret;
 use hearth::settings::{self, Settings};
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::InterfaceFlags;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Result;
 use crate::args::Args;
+use crate::ground::{self, docker, reachable_address};
 use crate::shell;
 use crate::work::{Extras, Work};
 
@@ -212,30 +208,9 @@ impl World {
         }
     }
 
-    /// Removes everything that carries this run's token. Where the run did not go `well`, a call may still be in
-    /// flight, and what it makes is found by another look.
+    /// Removes everything that carries this run's token.
     pub(crate) fn sweep(&self, well: bool) {
-        let name = format!("name={}", self.token);
-        let mut quiet = if well { 1 } else { 0 };
-        for _ in 0..20 {
-            let mut found = false;
-            for (list, remove) in [
-                (&["ps", "-aq", "--filter", &name][..], &["rm", "-f", "-v"][..]),
-                (&["network", "ls", "-q", "--filter", &name], &["network", "rm"]),
-                (&["volume", "ls", "-q", "--filter", &name], &["volume", "rm", "-f"]),
-            ] {
-                let ids = docker(list).unwrap_or_default();
-                let ids: Vec<&str> = ids.lines().collect();
-                if !ids.is_empty() {
-                    found |= docker(&[remove, &ids].concat()).is_err() || list[0] == "ps";
-                }
-            }
-            quiet = if found { 0 } else { quiet + 1 };
-            if quiet > 1 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        ground::sweep(&self.token, well);
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             eprintln!("bench: {} was not removed: {error}", self.dir.display());
         }
@@ -272,57 +247,10 @@ impl Noisy for Quiet {
     }
 }
 
-/// Runs the docker command line and returns what it printed.
-pub(crate) fn docker(args: &[&str]) -> Result<String> {
-    let output = Command::new("docker").args(args).stdin(Stdio::null()).output()?;
-    if output.status.success() {
-        Ok(String::from_utf8(output.stdout)?)
-    } else {
-        Err(format!("docker {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
-    }
-}
-
-/// Returns an address of this host that containers reach: that on the engine's default bridge, else another one.
-fn reachable_address() -> Result<IpAddr> {
-    let mut found: Vec<(bool, IpAddr)> = getifaddrs()?
-        .filter(|it| !it.flags.contains(InterfaceFlags::IFF_LOOPBACK))
-        .filter(|it| {
-            it.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING) || is_default(it)
-        })
-        .filter_map(|it| Some((!is_default(&it), IpAddr::V4(it.address?.as_sockaddr_in()?.ip()))))
-        .collect();
-    found.sort_by_key(|(other, _)| *other);
-    let first = found.first().map(|(_, address)| *address);
-    first.ok_or_else(|| "this host has no address that a container reaches".into())
-}
-
-/// Containers on all bridges reach the default one; it has a carrier only while a container is on it.
-fn is_default(interface: &InterfaceAddress) -> bool {
-    interface.interface_name == "docker0"
-}
-
 /// Makes a repository with one commit of a few files.
 fn sources_of_jobs(dir: &Path, env: &[(OsString, OsString)]) -> Result<(Repository, String)> {
-    let work = dir.join("sources");
-    std::fs::create_dir_all(work.join("src"))?;
-    for number in 0..20 {
-        std::fs::write(work.join(format!("src/file{number}.txt")), "what a source file says\n".repeat(200))?;
-    }
-    let git = |words: &[&str]| -> Result<String> {
-        let identity =
-            ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "init.defaultBranch=main"];
-        let mut command = Command::new("git");
-        command.arg("-C").arg(&work).args(identity).args(words);
-        let output = command.env_clear().envs(env.iter().cloned()).stdin(Stdio::null()).output()?;
-        if output.status.success() {
-            Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-        } else {
-            Err(format!("git {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
-        }
-    };
-    git(&["init", "-q"])?;
-    git(&["add", "."])?;
-    git(&["commit", "-q", "-m", "sources"])?;
-    let commit = git(&["rev-parse", "HEAD"])?;
-    Ok((Repository::new(work.join(".git"), env), commit))
+    let text = "what a source file says\n".repeat(200);
+    let names: Vec<String> = (0..20).map(|number| format!("src/file{number}.txt")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text.as_str())).collect();
+    ground::sources(&dir.join("sources"), env, &files)
 }
