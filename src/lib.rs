@@ -2,7 +2,7 @@
 //!
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
 //! [`plan`], [`policy`], [`scan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`],
-//! [`engine`], [`store`], [`registry`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`],
+//! [`engine`], [`store`], [`registry`], [`notice`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`],
 //! [`operator`], [`daemon`]). ARCHITECTURE.md
 //! tells the whole.
 
@@ -16,6 +16,7 @@ pub mod image;
 pub mod job;
 pub mod joblog;
 pub mod moment;
+pub mod notice;
 pub mod operator;
 pub mod outcome;
 pub mod plan;
