@@ -26,6 +26,11 @@ impl Store {
         self.write(|db| db.execute(sql, params![name, ms(now), ms(*at), grace.as_secs_f64()])).is_some()
     }
 
+    /// Takes an announcement back.
+    pub fn withdraw(&self, name: &str) {
+        self.write(|db| db.execute("DELETE FROM claim WHERE name = ?1", [name]));
+    }
+
     /// Returns all announcements on record, also those whose time is over.
     pub fn announced(&self) -> Vec<Announced> {
         self.read(|db| {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use rusqlite::{Connection, Result};
 
 use super::Store;
+use super::aheads::{self, Ahead};
 use super::backoffs::{self, BackOff};
 use super::contents::{self, ContentFact, Link, Origin};
 use super::engines::{self, EngineFacts};
+use super::job_images::{self, JobImage};
 use super::place::StorePlace;
 use super::proofs::{self, Proof, Revocation};
 use super::pulls::{self, Pull};
@@ -41,6 +43,10 @@ pub struct Batch {
     pub times: Vec<JobTime>,
     /// Kept volumes that jobs mounted.
     pub volumes: Vec<VolumeUse>,
+    /// Prefetches that ended, well or badly.
+    pub aheads: Vec<Ahead>,
+    /// How jobs came to their images.
+    pub job_images: Vec<JobImage>,
 }
 
 impl Batch {
@@ -68,5 +74,7 @@ fn write(db: &Connection, place: &StorePlace, batch: &Batch, now: i64) -> Result
     batch.back_offs.iter().try_for_each(|back_off| backoffs::write(db, back_off, now))?;
     batch.engines.iter().try_for_each(|engine| engines::write(db, engine, now))?;
     batch.volumes.iter().try_for_each(|used| volumes::write(db, used, place.resolution, now))?;
+    batch.aheads.iter().try_for_each(|ahead| aheads::write(db, ahead))?;
+    batch.job_images.iter().try_for_each(|image| job_images::write(db, image))?;
     batch.times.iter().try_for_each(|times| times::write(db, times))
 }

@@ -22,12 +22,15 @@
 //! age in a run whose clock went back, or went further ahead than runs are apart.
 
 mod access;
+mod aheads;
 mod announced;
 mod backoffs;
 mod batch;
 mod contents;
 mod engines;
 mod fold;
+mod gone;
+mod job_images;
 mod key;
 mod leases;
 mod lock;
@@ -57,12 +60,15 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use access::RepositoryFacts;
+pub use aheads::{Ahead, AheadOutcome};
 pub use announced::Announced;
 pub use backoffs::BackOff;
 pub use batch::Batch;
 pub use contents::{Content, ContentFact, ContentKey, Layer, Link, Origin};
 pub use engines::EngineFacts;
 pub use fold::FoldRules;
+pub use gone::Gone;
+pub use job_images::{How, JobImage};
 pub use key::HashKey;
 pub use leases::{Granted, Lease, LeaseKind};
 pub use lock::Held;

@@ -13,7 +13,8 @@ use super::place::StorePlace;
 use super::trouble::{self, Trouble, TroubleKind};
 
 /// What each version added, in order. They are never changed, only added to: a version is the number of steps taken.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 
 /// From how many pages on a log is folded into the file.
 const LONG_LOG_PAGES: u64 = 100;

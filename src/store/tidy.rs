@@ -27,7 +27,7 @@ pub struct Limits {
     pub tags: u32,
     /// How long recent uses are kept. Three months are enough for every pattern.
     pub uses_for: Duration,
-    /// How many pulls and jobs' times are kept.
+    /// How many pulls, jobs' times, jobs' images, evicted images and prefetches are kept.
     pub rows: u32,
     /// For how long they are, and contents that no tag names, digests' origins and what indexes hold.
     pub rows_for: Duration,
@@ -90,6 +90,9 @@ fn tidy(db: &Connection, place: &StorePlace, limits: &Limits, moment: &Moment) -
     for (table, order, most) in [
         ("pull", "id", limits.rows),
         ("job_time", "id", limits.rows),
+        ("job_image", "id", limits.rows),
+        ("gone", "id", limits.rows),
+        ("ahead", "id", limits.rows),
         ("proof", "at_ms", limits.proofs),
         ("link", "at_ms", limits.contents),
         ("origin", "at_ms", limits.contents),
@@ -103,6 +106,9 @@ fn tidy(db: &Connection, place: &StorePlace, limits: &Limits, moment: &Moment) -
             ("recent_use", limits.uses_for),
             ("pull", limits.rows_for),
             ("job_time", limits.rows_for),
+            ("job_image", limits.rows_for),
+            ("gone", limits.rows_for),
+            ("ahead", limits.rows_for),
             ("link", limits.rows_for),
             ("origin", limits.rows_for),
             ("engine", limits.rows_for),

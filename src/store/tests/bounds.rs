@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::{
-    Batch, ContentFact, FoldRules, Layer, Lease, LeaseKind, Limits, Pin, Proof, Pull, PullOutcome, Sharing,
-    Store, StorePlace, Use,
+    Ahead, AheadOutcome, Batch, ContentFact, FoldRules, Gone, How, JobImage, Layer, Lease, LeaseKind, Limits,
+    Pin, Proof, Pull, PullOutcome, Sharing, Store, StorePlace, Use,
 };
 use super::{DAY, Dir, ME, MINUTE, NOW, digest, key, moment, open, raw, used, uses};
 use crate::moment::Moment;
@@ -144,6 +144,28 @@ fn everything(now: Duration) -> Batch {
         }],
         pulls: vec![pull],
         proofs: vec![Proof { key: None, repository: APP.to_owned(), digest: content.digest.clone() }],
+        aheads: vec![Ahead {
+            at: now,
+            name: format!("{APP}:1"),
+            digest: Some(digest("a")),
+            platform: String::new(),
+            source: "list".to_owned(),
+            bytes: Some(7),
+            took: MINUTE,
+            outcome: AheadOutcome::Done,
+            words: String::new(),
+        }],
+        job_images: vec![JobImage {
+            job: format!("hearth-abcdef-job-{at} https://gitlab.example"),
+            at: now,
+            name: format!("{APP}:1"),
+            purpose: "image".to_owned(),
+            digest: Some(digest("a")),
+            how: How::Missing,
+            unproved: false,
+            waited: MINUTE,
+            bytes: None,
+        }],
         times: vec![super::super::JobTime { job: at.to_string(), started: now, ..Default::default() }],
         ..uses([Use {
             content: Some(content),
@@ -153,15 +175,32 @@ fn everything(now: Duration) -> Batch {
     }
 }
 
-const TABLES: [&str; 8] =
-    ["tag", "recent_use", "content", "content_layer", "layer", "pull", "proof", "job_time"];
+/// Writes a batch of everything, and what comes in no batch.
+fn write_everything(store: &Store, now: Duration) -> bool {
+    let gone = Gone { at: now, names: vec![digest("a")], why: String::new(), for_what: String::new() };
+    store.commit(&everything(now), now) && store.note_gone(&gone)
+}
+
+const TABLES: [&str; 11] = [
+    "tag",
+    "recent_use",
+    "content",
+    "content_layer",
+    "layer",
+    "pull",
+    "proof",
+    "job_time",
+    "job_image",
+    "gone",
+    "ahead",
+];
 
 #[test]
 fn everything_that_grows_is_bounded_in_number() {
     let dir = Dir::new();
     let store = open(&dir.place());
     for minute in 0..30 {
-        assert!(store.commit(&everything(NOW + MINUTE * 2 * minute), NOW + MINUTE * 2 * minute));
+        assert!(write_everything(&store, NOW + MINUTE * 2 * minute));
     }
     let limits = Limits { tags: 10, rows: 10, contents: 10, proofs: 10, ..Limits::default() };
     store.tidy(&limits, &later(MINUTE * 60));
@@ -178,7 +217,7 @@ fn everything_that_grows_is_bounded_in_age() {
     let dir = Dir::new();
     let store = open(&dir.place());
     for day in 0..30 {
-        assert!(store.commit(&everything(NOW + DAY * day), NOW + DAY * day));
+        assert!(write_everything(&store, NOW + DAY * day));
     }
     let limits = Limits {
         fold: FoldRules { unused: DAY * 9, tags: 1 },
@@ -201,7 +240,7 @@ fn everything_that_grows_is_bounded_in_age() {
 fn a_clock_that_jumps_deletes_nothing_for_its_age() {
     let dir = Dir::new();
     let store = open(&dir.place());
-    store.commit(&everything(NOW), NOW);
+    write_everything(&store, NOW);
     store.tidy(&Limits::default(), &later(MINUTE));
     for jump in [DAY * 400, Duration::ZERO, DAY * 300, MINUTE] {
         store.tidy(&Limits::default(), &later(jump));
@@ -242,8 +281,7 @@ fn a_store_of_a_busy_year_stays_small() {
     let place = StorePlace { sharing: Sharing::Owner, ..dir.place() };
     let store = open(&place);
     for day in 0..365_u32 {
-        let batch = everything(NOW + DAY * day);
-        store.commit(&batch, NOW + DAY * day);
+        write_everything(&store, NOW + DAY * day);
         if store.tidy_is_due(NOW + DAY * day) {
             store.tidy(&Limits::default(), &later(DAY * day));
         }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod claims;
+mod cold;
 mod damage;
 mod facts;
 mod opening;

@@ -93,7 +93,11 @@ fn the_log_is_not_folded_into_the_file_at_every_end_and_does_not_grow_for_ever()
 
 #[test]
 fn a_file_of_every_earlier_version_is_taken_along() {
-    let fixtures = [include_str!("../fixtures/version-1.sql"), include_str!("../fixtures/version-2.sql")];
+    let fixtures = [
+        include_str!("../fixtures/version-1.sql"),
+        include_str!("../fixtures/version-2.sql"),
+        include_str!("../fixtures/version-3.sql"),
+    ];
     assert_eq!(fixtures.len(), MIGRATIONS.len(), "each version has a file as it was then");
     for (version, fixture) in (1..).zip(fixtures) {
         let dir = Dir::new();
@@ -113,6 +117,10 @@ fn a_file_of_every_earlier_version_is_taken_along() {
         assert_eq!(store.pulls(std::time::Duration::ZERO).len(), 1);
         assert_eq!(store.pins(NOW).len(), 1);
         assert_eq!(store.job_times(std::time::Duration::ZERO).len(), 1);
+        let of_version_3 = usize::from(version >= 3);
+        let all = std::time::Duration::ZERO;
+        assert_eq!((store.gone(all).len(), store.aheads(all).len()), (of_version_3, of_version_3));
+        assert_eq!(store.job_images("job").len(), of_version_3);
         assert_eq!(store.hash_key().unwrap().expose(), &[0xab; 32]);
         assert!(store.commit(&uses([used("alpine:3")]), NOW));
     }
