@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::engine::{Engine, EngineError, Removal as Answer};
 use crate::outcome::Failure;
 use crate::policy::{Plan, Reason, Removal as Planned};
-use crate::store::{Mark, Removal};
+use crate::store::{self, Mark, Removal};
 
 use super::barrier::{job_of, jobs_here};
 use super::gauge::Room;
@@ -31,6 +31,14 @@ const CRUMB: u64 = 1_000_000;
 /// How long bytes may take to appear as free after the engine has answered.
 const LAG: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(100);
+
+/// What a plan is carried out for.
+pub(super) struct Errand<'a> {
+    /// What has to be reached.
+    pub(super) goal: &'a Goal,
+    /// What room is made for, in words.
+    pub(super) for_what: &'a str,
+}
 
 /// How far a plan was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +71,7 @@ impl<E: Engine> Evictor<'_, E> {
         &self,
         sight: &Sight,
         plan: &Plan,
-        goal: &Goal,
+        errand: &Errand<'_>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<Progress, Failure> {
         let mut progress = Progress::default();
@@ -73,11 +81,12 @@ impl<E: Engine> Evictor<'_, E> {
         for planned in &plan.removals {
             let by_its_own_rule =
                 matches!(planned.reason, Reason::Dangling { .. } | Reason::LocalUnused { .. });
-            if !by_its_own_rule && goal.is_reached(room.as_ref(), used) {
+            if !by_its_own_rule && errand.goal.is_reached(room.as_ref(), used) {
                 continue;
             }
             let name = sight.called(&planned.id).to_owned();
-            match self.remove(sight, planned).await? {
+            let for_what = if by_its_own_rule { "" } else { errand.for_what };
+            match self.remove(sight, planned, for_what).await? {
                 Fate::Storeless => {
                     progress.storeless = true;
                     break;
@@ -112,7 +121,7 @@ impl<E: Engine> Evictor<'_, E> {
     }
 
     /// Removes one image, if nothing has come up since it was planned.
-    async fn remove(&self, sight: &Sight, planned: &Planned) -> Result<Fate, Failure> {
+    async fn remove(&self, sight: &Sight, planned: &Planned, for_what: &str) -> Result<Fate, Failure> {
         let containers = self.engine.containers().await?;
         if let Some(container) = containers.iter().find(|container| container.image_id == planned.id) {
             return Ok(Fate::Left(format!("container {} is made from it", container.name)));
@@ -139,7 +148,11 @@ impl<E: Engine> Evictor<'_, E> {
             self.store.unmark_removal(&mark);
         }
         Ok(match ended {
-            Ok(Taken::Gone) => Fate::Gone,
+            Ok(Taken::Gone) => {
+                let (why, for_what) = (planned.reason.to_string(), for_what.to_owned());
+                self.store.note_gone(&store::Gone { at: mark.since.wall, names: mark.names, why, for_what });
+                Fate::Gone
+            }
             Ok(Taken::InUse) => Fate::Left("something uses it".to_owned()),
             Ok(Taken::Unanswered) => {
                 Fate::Left(format!("the engine did not finish within {} s", LONGEST.as_secs()))

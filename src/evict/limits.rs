@@ -32,6 +32,20 @@ pub enum Occasion {
     Command,
 }
 
+impl Occasion {
+    /// Says what room is made for where limits are passed in this way.
+    pub(super) fn for_what(&self, passed: &str) -> String {
+        let wanted = match *self {
+            Self::Tick | Self::AfterPull | Self::Command | Self::NoSpace { bytes: 0 } => String::new(),
+            Self::BeforePull { bytes } | Self::NoSpace { bytes } => {
+                format!("an image of up to {}", ByteSize(bytes))
+            }
+        };
+        let separator = if wanted.is_empty() || passed.is_empty() { "" } else { ": " };
+        format!("{wanted}{separator}{passed}")
+    }
+}
+
 /// Makes the rules of the settings, with the marks in numbers of this host's disk. `chosen` is the rule that the host's own
 /// history chose.
 pub(super) fn rules(cache: &CacheSettings, room: Option<&Room>, chosen: Option<Score>) -> Rules {

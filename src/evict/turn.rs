@@ -7,6 +7,7 @@ use crate::outcome::Failure;
 use crate::policy::{Ending, Plan, Rules, Score, plan};
 use crate::units::ByteSize;
 
+use super::apply::Errand;
 use super::limits::{Goal, Occasion, pressing, sharpen};
 use super::look::Sight;
 use super::told::{Blocked, Report, Told};
@@ -114,7 +115,8 @@ impl<E: Engine> Evictor<'_, E> {
                 }
                 tell(told);
             };
-            let progress = self.carry_out(&sight, &plan, &goal, &mut telling).await?;
+            let errand = Errand { goal: &goal, for_what: &occasion.for_what(&words) };
+            let progress = self.carry_out(&sight, &plan, &errand, &mut telling).await?;
             self.looked(&sight, Some(plan.inflation));
             if progress.storeless {
                 turned.blocked = Some(Blocked::NoStore);

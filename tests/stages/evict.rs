@@ -57,6 +57,31 @@ async fn the_one_that_is_worth_least_goes_with_all_its_names_and_the_rest_stays(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_went_is_on_record_with_all_its_names_its_reason_and_what_it_went_for() {
+    let shelf = Shelf::new();
+    let image = shelf.used(A, 100, DAY * 30);
+    let digest = image.digest();
+    shelf.fake().image_here("registry.test/group/a:other", image);
+    shelf.used(B, 100, DAY);
+    let shelf = shelf.images_may_take(150, 110);
+    assert_eq!(shelf.ticks().await, [A]);
+    let shelf = shelf.images_may_take(210, 200);
+    shelf.turn(Occasion::BeforePull { bytes: 150 * MB }).await;
+    let gone = shelf.store().gone(std::time::Duration::ZERO);
+    let [a, b] = &gone[..] else { panic!("{gone:?}") };
+    let by_digest = format!("registry.test/group/a@{digest}");
+    assert!(
+        [A, "registry.test/group/a:other", digest.as_str(), &by_digest].iter().all(|name| a.concerns(name)),
+        "{a:?}"
+    );
+    assert!(b.concerns(B) && !b.concerns(A));
+    assert_eq!(a.at.as_secs(), shelf.wall().as_secs());
+    assert!(a.why.starts_with("worth least for its bytes"), "{a:?}");
+    assert!(a.for_what.starts_with("images take ") && a.for_what.ends_with(" and may take 105 MiB"), "{a:?}");
+    assert!(b.for_what.starts_with("an image of up to 143 MiB: "), "{b:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn below_the_limits_nothing_goes() {
     let shelf = Shelf::new().images_may_take(400, 300).keeps_free(100, 200);
     for name in [A, B, C] {
