@@ -17,6 +17,7 @@ pub mod hours;
 pub mod locals;
 pub mod orphans;
 pub mod prefetch;
+mod reading;
 pub mod reason;
 pub mod room;
 pub mod rules;

@@ -10,7 +10,7 @@ use super::{Ending, Plan, Reason, Rules, Score, Size, Water, plan};
 
 const MB: u64 = 1_000_000;
 const DAY: f64 = 86_400.0;
-const NOW: f64 = 60.0 * DAY;
+pub(super) const NOW: f64 = 60.0 * DAY;
 
 fn score() -> impl Strategy<Value = Score> {
     prop::sample::select(vec![

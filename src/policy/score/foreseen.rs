@@ -46,18 +46,27 @@ impl Foreseen {
 
     /// Returns the expected seconds saved a second for each byte that counts.
     pub fn rank(&self, shelf: &Shelf, item: &Item, frees: Size, usual: Usual) -> f64 {
+        let worth = self.worth(shelf, item);
+        let full = (FULL * usual.newest as f64 + SLACK * usual.all as f64).max(1.0);
+        let frees = (usual.measure.of(frees) as f64).max(1.0);
+        worth / if frees > full { full * (frees / full).powf(BEYOND) } else { frees }
+    }
+
+    /// Returns the expected seconds saved a second by keeping the image: what it alone holds, and its pull. Nobody waits for
+    /// a pull of what its tags have moved away from.
+    pub fn worth(&self, shelf: &Shelf, item: &Item) -> f64 {
         let claimed = item.claimed * LN_2 / self.half_life;
         let mut image = Outlook::NOTHING;
         image.add(claimed);
-        item.tags.iter().for_each(|&tag| image.join(self.tags[tag]));
+        if !item.moved {
+            item.tags.iter().for_each(|&tag| image.join(self.tags[tag]));
+        }
         let mut worth = item.cost.overhead_seconds * image.nearness();
         for &layer in item.layers.iter().filter(|&&layer| shelf.alone(layer)) {
             let mut outlook = self.layers[layer as usize];
             outlook.add(claimed);
             worth += item.cost.layer_seconds(shelf.layer(layer)) * outlook.nearness();
         }
-        let full = (FULL * usual.newest as f64 + SLACK * usual.all as f64).max(1.0);
-        let frees = (usual.measure.of(frees) as f64).max(1.0);
-        worth / if frees > full { full * (frees / full).powf(BEYOND) } else { frees }
+        worth
     }
 }

@@ -115,7 +115,7 @@ impl fmt::Display for Held {
     }
 }
 
-/// Says whether a candidate may begin now, by all but room on the disk. Ask again once
+/// Says whether a candidate may begin now, by all but room on the disk, which [`fits`](super::fits) knows. Ask again once
 /// its size is known: what nobody has looked at only waits where no byte is left.
 ///
 /// Hours bind what comes from the list, from the history and from moved tags; a scan is a job's own need, and passes them.

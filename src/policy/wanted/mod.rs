@@ -1,16 +1,18 @@
 //! What the next jobs will want, and whether it may be brought before they ask.
 //!
 //! Candidates come from the operator's list, from what this host's jobs used, from tags that moved, and from what the
-//! running pipeline's files name. [`rank`] puts them in order, [`may_begin`] says whether now is the time, and [`cut`]
+//! running pipeline's files name. [`rank`] puts them in order, [`may_begin`] says whether now is the time, [`fits`] whether there is room, and [`cut`]
 //! whether a pull that runs already gives way to a job's.
 
 mod candidate;
 mod cut;
+mod fits;
 mod manners;
 mod rank;
 
 pub use candidate::{Candidate, Demand, Soon, Source};
 pub use cut::{Loses, Running, cut};
+pub use fits::{Fit, fits};
 pub use manners::{Held, Host, may_begin};
 pub use rank::{Ranked, rank};
 
