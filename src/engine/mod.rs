@@ -26,4 +26,4 @@ pub use client::{API_HINT_FILE, Docker, MINIMUM_API, endpoint};
 pub use error::EngineError;
 pub use info::{EngineInfo, InsecureRegistries, StoreKind};
 pub use moment::Moment;
-pub use progress::{PullEvent, PullMeter, PullTotals, PulledLayer};
+pub use progress::{Progress, PullEvent, PullMeter, PullTotals, PulledLayer};

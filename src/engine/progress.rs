@@ -85,6 +85,19 @@ impl PullTotals {
     }
 }
 
+/// How far a pull is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Compressed bytes that came so far.
+    pub done: u64,
+    /// Compressed bytes of all layers whose size the engine has told so far: it tells of a few at a time.
+    pub total: u64,
+    /// Layers that it has told of so far.
+    pub layers: usize,
+    /// Those of them that are downloaded, or were here before.
+    pub here: usize,
+}
+
 /// Sums up the events of one pull. Times are counted from the pull's start.
 #[derive(Debug, Clone, Default)]
 pub struct PullMeter {
@@ -216,6 +229,16 @@ impl PullMeter {
 
     fn extracted_by(&self, at: Duration) -> Duration {
         self.extracted + self.extracting_since.map_or(Duration::ZERO, |since| at.saturating_sub(since))
+    }
+
+    /// Returns how far the pull is.
+    pub fn progress(&self) -> Progress {
+        let (done, total) = self.bytes();
+        let (layers, here) = (
+            self.layers.len(),
+            self.layers.values().filter(|layer| layer.finished || layer.downloaded).count(),
+        );
+        Progress { done, total, layers, here }
     }
 
     fn bytes(&self) -> (u64, u64) {

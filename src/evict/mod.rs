@@ -32,6 +32,7 @@ pub use gauge::{Disk, Disks, Room, Site, disk};
 pub use limits::{Occasion, pressing};
 pub use look::Sight;
 pub use names::ImageNames;
+pub use snapshot::size as on_disk;
 pub use told::{Blocked, Gone, Left, Report, Told};
 
 /// Who evicts, where, and by which settings.

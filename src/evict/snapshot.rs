@@ -231,8 +231,9 @@ impl Known<'_> {
     }
 }
 
-/// What a layer takes. containerd's store keeps what came beside what it was unpacked to.
-pub(super) fn size(
+/// Says what a layer takes, as the policy sees it; what is not known of it is reckoned. containerd's store keeps what came
+/// beside what it was unpacked to. `inode_bytes` are the disk's bytes for each inode in use; `None`: not known.
+pub fn size(
     kind: StoreKind,
     inode_bytes: Option<u64>,
     unpacked: Option<u64>,

@@ -24,6 +24,29 @@ impl<E: Engine> Evictor<'_, E> {
     /// # Errors
     /// An engine that does not answer. What cannot be removed is no error but in the report.
     pub async fn turn(&self, occasion: Occasion, tell: &mut dyn FnMut(Told)) -> Result<Report, Failure> {
+        self.turn_of(occasion, None, tell).await
+    }
+
+    /// As [`Self::turn`], but nothing goes besides these images, by the engine's IDs; and of limits that cannot be kept so,
+    /// nothing is said.
+    ///
+    /// # Errors
+    /// An engine that does not answer.
+    pub async fn turn_among(
+        &self,
+        occasion: Occasion,
+        may_go: &[String],
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<Report, Failure> {
+        self.turn_of(occasion, Some(may_go), tell).await
+    }
+
+    async fn turn_of(
+        &self,
+        occasion: Occasion,
+        may_go: Option<&[String]>,
+        tell: &mut dyn FnMut(Told),
+    ) -> Result<Report, Failure> {
         if !self.cache.evict {
             return Ok(Report { blocked: Some(Blocked::Off), ..Report::default() });
         }
@@ -46,21 +69,26 @@ impl<E: Engine> Evictor<'_, E> {
             report.keep(&told);
             tell(told);
         };
-        self.cut_build_cache(&occasion, &mut keeping).await;
-        let (turned, sight) = self.rounds(&occasion, &mut keeping).await?;
-        if turned.blocked.is_none() {
+        if may_go.is_none() {
+            self.cut_build_cache(&occasion, &mut keeping).await;
+        }
+        let (turned, sight) = self.rounds(&occasion, may_go, &mut keeping).await?;
+        if turned.blocked.is_none() && may_go.is_none() {
             self.drop_volumes(&sight, &occasion, &mut keeping).await;
         }
         let after = self.measure(&sight).await;
         let Turned { blocked, ending, stuck, before, .. } = turned;
         report = Report { blocked, ending, stuck, before, after, ..report };
-        self.say_once(report.stuck.as_deref(), tell);
+        if may_go.is_none() {
+            self.say_once(report.stuck.as_deref(), tell);
+        }
         Ok(report)
     }
 
     async fn rounds(
         &self,
         occasion: &Occasion,
+        may_go: Option<&[String]>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<(Turned, Sight), Failure> {
         let mut turned = Turned::default();
@@ -70,10 +98,11 @@ impl<E: Engine> Evictor<'_, E> {
         for round in 0..ROUNDS {
             if round > 0 {
                 sight = self.glance().await?;
-                // What could not be removed is planned around.
-                for content in &mut sight.snapshot.contents {
-                    content.running |= stays.contains(&content.id);
-                }
+            }
+            // What could not be removed is planned around, and what may not be.
+            for content in &mut sight.snapshot.contents {
+                let may = may_go.is_none_or(|ids| ids.contains(&content.id));
+                content.running |= !may || stays.contains(&content.id);
             }
             let used = sight.used();
             // What was asked for beyond the marks is asked for once.

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::desk::registry_of;
 use super::fault::PullFault;
-use super::flight::{Heir, Meeting, Place, State, Turn};
+use super::flight::{Heir, Meeting, Place, State, Traveller, Turn};
 use super::inquiry::Inquiry;
 use super::pull::{self, Pulled, Watchers};
 use super::registries::Registries;
@@ -21,6 +21,34 @@ pub(super) struct Brought {
     /// What the pull by this process took; zero where another one's was waited for.
     pub(super) download: Option<Duration>,
     pub(super) extract: Option<Duration>,
+    /// Compressed bytes that this process's pull fetched; `None`: the engine did not tell.
+    pub(super) bytes: Option<u64>,
+    /// Whether another process pulled it.
+    pub(super) joined: bool,
+}
+
+/// What is said of a leader that may be frozen.
+const NO_SIGN: &str = "the job that pulls it shows no sign of life";
+
+fn pulls_it(leader: Traveller) -> &'static str {
+    match leader {
+        Traveller::Job => "another job is pulling it",
+        Traveller::Ahead => "this host prefetches it already",
+    }
+}
+
+fn pulled_it(leader: Traveller) -> &'static str {
+    match leader {
+        Traveller::Job => "another job has pulled it",
+        Traveller::Ahead => "this host has prefetched it",
+    }
+}
+
+fn goes_on(from: Traveller) -> &'static str {
+    match from {
+        Traveller::Job => "the job that pulls it has to go, this one goes on with its pull",
+        Traveller::Ahead => "the prefetch of it gives way, this job goes on with its pull",
+    }
 }
 
 /// One place to get it from.
@@ -52,7 +80,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     /// Docker's classic store has room for one platform of an index: another one is fetched by its own digest.
-    fn digest_to_pull<'p>(&self, inquiry: &Inquiry<'_>, wanted: &'p Pull) -> &'p str {
+    pub(super) fn digest_to_pull<'p>(&self, inquiry: &Inquiry<'_>, wanted: &'p Pull) -> &'p str {
         match &wanted.manifest {
             Some(manifest) if !self.platform(inquiry).is_empty() => manifest,
             _ => &wanted.digest,
@@ -85,7 +113,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             inquiry.wish.reference.full_repository().unwrap_or_default(),
             wanted.digest
         );
-        let Some(mut meeting) = self.desk.airport.meet(&what) else {
+        let by = if inquiry.ahead.is_some() { Traveller::Ahead } else { Traveller::Job };
+        let Some(mut meeting) = self.desk.airport.meet(&what, by) else {
             return self.try_sources(inquiry, wanted, sources, None, None).await;
         };
         let rules = &self.settings.pull;
@@ -93,38 +122,46 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let began = Instant::now();
         let mut printed: Option<Instant> = None;
         let mut departure = self.desk.departure.clone();
+        let mut leader = Traveller::Job;
         loop {
             match meeting.turn(rules.no_progress_timeout).unwrap_or(Turn::Alone) {
                 Turn::Lead => {
                     // Another one may have been through just before, or while this one waited.
                     if let Some(facts) = self.brought_meanwhile(inquiry, sources).await? {
-                        self.log.line(format!("  {name}: another job has pulled it"));
-                        return Ok(Brought { facts, download: None, extract: None });
+                        self.log.line(format!("  {name}: {}", pulled_it(leader)));
+                        return Ok(Brought {
+                            facts,
+                            download: None,
+                            extract: None,
+                            bytes: None,
+                            joined: true,
+                        });
                     }
                     return self.try_sources(inquiry, wanted, sources, Some(&mut meeting), None).await;
                 }
-                Turn::Inherit => {
+                Turn::Inherit(from) => {
                     if let Some(heir) = meeting.try_inherit() {
-                        self.log.line(format!(
-                            "  {name}: the job that pulls it has to go, this one goes on with its pull"
-                        ));
+                        self.log.line(format!("  {name}: {}", goes_on(from)));
                         return self
                             .try_sources(inquiry, wanted, sources, Some(&mut meeting), Some(heir))
                             .await;
                     }
                 }
                 Turn::Alone => {
-                    self.log.line(format!(
-                        "  {name}: the job that pulls it shows no sign of life, this one pulls too"
-                    ));
+                    if by == Traveller::Ahead {
+                        return Err(PullFault::Transient(NO_SIGN.to_owned()));
+                    }
+                    self.log.line(format!("  {name}: {NO_SIGN}, this one pulls too"));
                     return self.try_sources(inquiry, wanted, sources, None, None).await;
                 }
-                Turn::Wait(progress) => {
+                Turn::Wait(by, progress) => {
+                    leader = by;
                     if printed.is_none_or(|at| at.elapsed() >= rules.progress_interval) {
                         let so_far =
                             if progress.is_empty() { String::new() } else { format!(": {progress}") };
                         self.log.line(format!(
-                            "  {name}: another job is pulling it, waiting for {} s{so_far}",
+                            "  {name}: {}, waiting for {} s{so_far}",
+                            pulls_it(leader),
                             began.elapsed().as_secs()
                         ));
                         printed = Some(Instant::now());
@@ -173,10 +210,10 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     ) -> Result<Brought, PullFault> {
         let rules = &self.settings.pull;
         let name = inquiry.wish.reference.familiar();
-        // A pull that was taken over runs already.
-        let place = match &heir {
-            Some(_) => None,
-            None => {
+        // A pull that was taken over runs already; and one ahead takes no job's place.
+        let place = match (&heir, &inquiry.ahead) {
+            (Some(_), _) | (_, Some(_)) => None,
+            (None, None) => {
                 let mut told = Duration::ZERO;
                 let waits = |waited: Duration| {
                     if waited.saturating_sub(told) < Duration::from_secs(1) {
@@ -225,7 +262,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                     fault.words(),
                     pause.as_secs_f64()
                 ));
-                sleep(pause).await;
+                let mut departure = self.desk.departure.clone();
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = departure.wished() => return Err(PullFault::Stopped),
+                }
             };
             if !source.is_mirror || fault.ends_all_sources() {
                 return Err(fault);
@@ -274,8 +315,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         } else {
             rules.no_progress_timeout
         };
-        let mut watchers =
-            Watchers { meeting, heir, place, departure: self.desk.departure.clone(), patience };
+        let departure = self.desk.departure.clone();
+        let mut watchers = Watchers { meeting, heir, place, departure, patience, meter: inquiry.ahead };
         let Pulled { totals, result } =
             pull::once(self.engine, &request, rules, self.log, &mut watchers).await;
         let facts = match result {
@@ -295,7 +336,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         };
         self.record_pull(inquiry, source.is_mirror.then_some(registry), &source.name, &totals, &facts).await;
         let facts = facts?;
-        Ok(Brought { facts, download: totals.download, extract: totals.extract })
+        let bytes = totals.bytes();
+        Ok(Brought { facts, download: totals.download, extract: totals.extract, bytes, joined: false })
     }
 
     /// The platform that the engine has to be told; empty: its own.

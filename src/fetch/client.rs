@@ -18,4 +18,9 @@ impl Client {
     pub fn of(job: &JobSpec) -> Self {
         Self { number: job.id, project: Some(job.project_key()), source: job.pipeline_source.clone() }
     }
+
+    /// This host itself.
+    pub fn host() -> Self {
+        Self::default()
+    }
 }

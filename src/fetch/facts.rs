@@ -69,7 +69,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     pub(super) async fn learn_content(&self, inquiry: &Inquiry<'_>, digest: &str, facts: &ImageFacts) {
         let key = ContentKey { digest: digest.to_owned(), platform: facts.platform() };
         let store = &self.desk.store;
-        if !store.is_working() || store.content(&key).is_some_and(|content| !content.layers.is_empty()) {
+        if !store.is_working()
+            || store
+                .content(&key)
+                .is_some_and(|content| content.engine_id.is_some() && !content.layers.is_empty())
+        {
             return;
         }
         let repository = inquiry.wish.reference.full_repository();

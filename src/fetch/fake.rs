@@ -82,7 +82,9 @@ impl Registries for Fake {
                 json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
             }
             None => {
-                json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": digest, "size": 1}, "layers": []})
+                let blob = |(digest, bytes): &(String, u64)| json!({"digest": digest, "size": bytes});
+                let layers: Vec<_> = manifest.layers.iter().map(blob).collect();
+                json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": digest, "size": 1}, "layers": layers})
             }
         };
         Ok(Manifest { digest: digest.to_owned(), media_type, body: body.to_string().into() })

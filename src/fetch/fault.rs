@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::words::shown;
 use crate::engine::EngineError;
 use crate::engine::refusal::says_no_space;
+use crate::image::Answer;
 use crate::image::decide::Refusal;
 use crate::outcome::{Failure, Fault};
 use crate::plan::ImageWish;
@@ -12,6 +13,29 @@ use crate::store::PullOutcome;
 
 /// How long a registry is left alone that refused a pull for its number and did not say how long.
 const USUAL_WAIT: Duration = Duration::from_secs(60);
+
+/// What kept an image from coming, for who decides when to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The registry has no such image.
+    Gone,
+    /// This login may not read it.
+    Denied,
+    /// It is not made for the platform wanted.
+    Platform,
+    /// The name leads to no registry that could be asked, such as an ID.
+    Name,
+    /// The registry has had enough of this account, for so long.
+    Limited(Duration),
+    /// The registry or the way to it failed.
+    Link,
+    /// There is no room for it.
+    Room,
+    /// It was stopped to make way.
+    Stopped,
+    /// The engine failed.
+    Engine,
+}
 
 /// Why an image is not to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +76,19 @@ impl PullFault {
             }
             EngineError::Timeout { .. } | EngineError::Lost { .. } => Self::Transient(error.to_string()),
             other => Self::Engine(other),
+        }
+    }
+
+    /// Reads a registry's answer that is not the one hoped for.
+    pub(super) fn of_answer(answer: Answer) -> Self {
+        match answer {
+            Answer::NotFound(words) => Self::NotFound(words),
+            Answer::Denied(words) => Self::Denied(words),
+            Answer::Limited { retry_after, words } => {
+                Self::Limited { lasts: retry_after.unwrap_or(USUAL_WAIT), words }
+            }
+            Answer::Unreachable(words) => Self::Transient(words),
+            Answer::Found { .. } => Self::Transient("it answers about something else".to_owned()),
         }
     }
 
@@ -127,6 +164,29 @@ impl PullFault {
     /// Returns whether no other source can help.
     pub fn ends_all_sources(&self) -> bool {
         matches!(self, Self::NoSpace(_) | Self::Engine(_) | Self::Stopped)
+    }
+
+    /// Returns what has to change before another try makes sense.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::NotFound(_) | Self::Refused(Refusal::NotFound { .. }) => Cause::Gone,
+            Self::Denied(_) | Self::Refused(Refusal::Denied(_)) => Cause::Denied,
+            Self::NoSuchPlatform
+            | Self::Refused(Refusal::OtherPlatform { .. } | Refusal::OtherPlatformHere { .. }) => {
+                Cause::Platform
+            }
+            Self::NoSpace(_) => Cause::Room,
+            Self::Limited { lasts, .. } => Cause::Limited(*lasts),
+            Self::Refused(Refusal::Limited { retry_after, .. }) => {
+                Cause::Limited(retry_after.unwrap_or(USUAL_WAIT))
+            }
+            Self::WrongContent(_) | Self::Transient(_) | Self::Refused(Refusal::Unreachable(_)) => {
+                Cause::Link
+            }
+            Self::Refused(Refusal::NotHere | Refusal::LocalOnly | Refusal::NoProof) => Cause::Name,
+            Self::Stopped => Cause::Stopped,
+            Self::Engine(_) => Cause::Engine,
+        }
     }
 
     /// Returns how the store puts it.

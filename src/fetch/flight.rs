@@ -89,6 +89,15 @@ impl Leave {
     }
 }
 
+/// Who comes to a meeting place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traveller {
+    /// A job that needs the image now.
+    Job,
+    /// This host itself, ahead of the jobs that will need it.
+    Ahead,
+}
+
 /// What a leader says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -101,19 +110,28 @@ pub enum State {
 }
 
 impl State {
-    fn to_text(&self) -> String {
-        match self {
-            Self::Pulls(progress) => format!("pulls {}\n", progress.replace('\n', " ")),
-            Self::Leaves => "leaves\n".to_owned(),
-            Self::Inherited => "inherited\n".to_owned(),
+    fn to_text(&self, by: Traveller) -> String {
+        match (self, by) {
+            (Self::Pulls(progress), Traveller::Job) => format!("pulls {}\n", progress.replace('\n', " ")),
+            (Self::Pulls(progress), Traveller::Ahead) => {
+                format!("prefetches {}\n", progress.replace('\n', " "))
+            }
+            (Self::Leaves, Traveller::Job) => "leaves\n".to_owned(),
+            (Self::Leaves, Traveller::Ahead) => "gives way\n".to_owned(),
+            (Self::Inherited, _) => "inherited\n".to_owned(),
         }
     }
 
-    fn of_text(text: &str) -> Self {
+    fn of_text(text: &str) -> (Self, Traveller) {
+        let progress = |after: &str| Self::Pulls(after.to_owned());
         match text.trim_end() {
-            "leaves" => Self::Leaves,
-            "inherited" => Self::Inherited,
-            other => Self::Pulls(other.strip_prefix("pulls ").unwrap_or_default().to_owned()),
+            "leaves" => (Self::Leaves, Traveller::Job),
+            "gives way" => (Self::Leaves, Traveller::Ahead),
+            "inherited" => (Self::Inherited, Traveller::Job),
+            other => match other.strip_prefix("prefetches") {
+                Some(after) => (progress(after.trim_start()), Traveller::Ahead),
+                None => (progress(other.strip_prefix("pulls ").unwrap_or_default()), Traveller::Job),
+            },
         }
     }
 }
@@ -132,11 +150,11 @@ impl Airport {
     }
 
     /// Comes to the meeting place of an image. `None`: there is none here.
-    pub fn meet(&self, what: &str) -> Option<Meeting> {
+    pub fn meet(&self, what: &str, by: Traveller) -> Option<Meeting> {
         let hash: String =
             Sha256::digest(what.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let directory = self.directory.as_ref()?.join(hash);
-        let meeting = Meeting { directory, mode: self.mode, lead: None, wait: None, inherits: false };
+        let meeting = Meeting { directory, mode: self.mode, by, lead: None, wait: None, inherits: false };
         meeting.make_directory().ok()?;
         Some(meeting)
     }
@@ -195,6 +213,7 @@ impl Place {
 pub struct Meeting {
     directory: PathBuf,
     mode: u32,
+    by: Traveller,
     lead: Option<File>,
     wait: Option<File>,
     inherits: bool,
@@ -206,9 +225,9 @@ pub enum Turn {
     /// This process leads now: it looks whether the image is here, and pulls it if not.
     Lead,
     /// Another one leads and has to go: this one attaches its own pull, then says so.
-    Inherit,
+    Inherit(Traveller),
     /// Another one leads and is so far.
-    Wait(String),
+    Wait(Traveller, String),
     /// The leader shows no sign of life: everyone for himself.
     Alone,
 }
@@ -240,17 +259,19 @@ impl Meeting {
             self.wait =
                 open(&self.path("wait"), self.mode).ok().filter(|wait| wait.try_lock_shared().is_ok());
         }
-        let (state, age) = match read_state(&self.path("lead")) {
+        let ((state, by), age) = match read_state(&self.path("lead")) {
             Ok(found) => found,
             // It ended between the two looks.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Turn::Wait(String::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Turn::Wait(Traveller::Job, String::new()));
+            }
             Err(error) => return Err(error),
         };
         Ok(match state {
             _ if age > patience => Turn::Alone,
-            State::Leaves => Turn::Inherit,
-            State::Pulls(progress) => Turn::Wait(progress),
-            State::Inherited => Turn::Wait(String::new()),
+            State::Leaves => Turn::Inherit(by),
+            State::Pulls(progress) => Turn::Wait(by, progress),
+            State::Inherited => Turn::Wait(by, String::new()),
         })
     }
 
@@ -295,7 +316,7 @@ impl Meeting {
     pub fn say(&mut self, state: &State) {
         if let Some(file) = &mut self.lead {
             // A state that cannot be written is one that nobody reads.
-            let _ = write_state(file, state);
+            let _ = write_state(file, state, self.by);
         }
     }
 
@@ -304,7 +325,7 @@ impl Meeting {
         let lock = open(&self.path("heir"), self.mode).ok()?;
         lock.try_lock().ok()?;
         self.inherits = true;
-        Some(Heir { lead: self.path("lead"), _lock: lock })
+        Some(Heir { lead: self.path("lead"), by: self.by, _lock: lock })
     }
 
     /// Tells whether another process is the heir.
@@ -327,7 +348,7 @@ impl Meeting {
         self.say(&State::Leaves);
         let began = Instant::now();
         while began.elapsed() < HANDOVER {
-            if matches!(read_state(&self.path("lead")), Ok((State::Inherited, _)) | Err(_)) {
+            if matches!(read_state(&self.path("lead")), Ok(((State::Inherited, _), _)) | Err(_)) {
                 return;
             }
             sleep(LOOK / 4).await;
@@ -355,6 +376,7 @@ impl Drop for Meeting {
 /// A waiter that has been given a pull.
 pub struct Heir {
     lead: PathBuf,
+    by: Traveller,
     _lock: File,
 }
 
@@ -362,7 +384,7 @@ impl Heir {
     /// Tells the leader that it may go: the engine has joined this process's own pull to the layers under way.
     pub fn attached(&self) {
         if let Ok(mut file) = OpenOptions::new().write(true).open(&self.lead) {
-            let _ = write_state(&mut file, &State::Inherited);
+            let _ = write_state(&mut file, &State::Inherited, self.by);
         }
     }
 }
@@ -382,8 +404,8 @@ fn same(file: &File, at: &std::fs::Metadata) -> bool {
     file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (at.dev(), at.ino()))
 }
 
-fn write_state(file: &mut File, state: &State) -> io::Result<()> {
-    let text = state.to_text();
+fn write_state(file: &mut File, state: &State, by: Traveller) -> io::Result<()> {
+    let text = state.to_text(by);
     file.seek(SeekFrom::Start(0))?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)
@@ -394,7 +416,7 @@ fn age(file: &File) -> io::Result<Duration> {
     Ok(file.metadata()?.modified()?.elapsed().unwrap_or_default())
 }
 
-fn read_state(path: &Path) -> io::Result<(State, Duration)> {
+fn read_state(path: &Path) -> io::Result<((State, Traveller), Duration)> {
     let mut file = File::open(path)?;
     let age = age(&file)?;
     let mut text = String::new();

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Airport, Meeting, State, Turn};
+use super::{Airport, Meeting, State, Traveller, Turn};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -20,7 +20,7 @@ fn directory(name: &str) -> Directory {
 }
 
 fn meet(directory: &Directory) -> Meeting {
-    Airport::new(Some(directory.0.clone()), 0o660).meet("alpine@sha256:1").unwrap()
+    Airport::new(Some(directory.0.clone()), 0o660).meet("alpine@sha256:1", Traveller::Job).unwrap()
 }
 
 #[test]
@@ -29,9 +29,9 @@ fn one_leads_and_the_others_see_how_far_it_is() {
     let (mut one, mut other) = (meet(&directory), meet(&directory));
     assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
     one.say(&State::Pulls("12 of 30 MiB".to_owned()));
-    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait("12 of 30 MiB".to_owned()));
+    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, "12 of 30 MiB".to_owned()));
     one.say(&State::Pulls("13 MiB".to_owned()));
-    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait("13 MiB".to_owned()));
+    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, "13 MiB".to_owned()));
     drop(one);
     assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Lead);
     drop(other);
@@ -42,16 +42,17 @@ fn one_leads_and_the_others_see_how_far_it_is() {
 fn what_differs_does_not_meet() {
     let directory = directory("apart");
     let airport = Airport::new(Some(directory.0.clone()), 0o660);
-    let (mut one, mut other) = (airport.meet("a").unwrap(), airport.meet("b").unwrap());
+    let (mut one, mut other) =
+        (airport.meet("a", Traveller::Job).unwrap(), airport.meet("b", Traveller::Job).unwrap());
     assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
     assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Lead);
 }
 
 #[test]
 fn without_a_directory_everyone_pulls_for_himself() {
-    assert!(Airport::new(None, 0o660).meet("a").is_none());
+    assert!(Airport::new(None, 0o660).meet("a", Traveller::Job).is_none());
     let file = directory("file").0.join("file");
-    assert!(Airport::new(Some(file.join("not there")), 0o660).meet("a").is_none());
+    assert!(Airport::new(Some(file.join("not there")), 0o660).meet("a", Traveller::Job).is_none());
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn a_leader_without_a_sign_of_life_is_not_waited_for() {
     assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(other.turn(Duration::from_millis(20)).unwrap(), Turn::Alone);
-    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait(String::new()));
+    assert_eq!(other.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
 }
 
 #[tokio::test]
@@ -69,13 +70,13 @@ async fn a_leader_that_has_to_go_hands_over() {
     let directory = directory("heir");
     let (mut one, mut heir, mut third) = (meet(&directory), meet(&directory), meet(&directory));
     assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
-    assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Wait(String::new()));
-    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(String::new()));
+    assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
+    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
     let inherits = async {
-        while heir.turn(PATIENCE).unwrap() != Turn::Inherit {
+        while heir.turn(PATIENCE).unwrap() != Turn::Inherit(Traveller::Job) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Inherit);
+        assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Inherit(Traveller::Job));
         let inherited = heir.try_inherit().unwrap();
         assert!(third.try_inherit().is_none(), "one heir");
         inherited.attached();
@@ -84,10 +85,10 @@ async fn a_leader_that_has_to_go_hands_over() {
     let begun = std::time::Instant::now();
     let ((), inherited) = tokio::join!(one.hand_over(), inherits);
     assert!(begun.elapsed() < Duration::from_secs(3), "it waited on, although there was an heir");
-    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(String::new()));
+    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
     drop(one);
     assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Lead);
-    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(String::new()));
+    assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
     drop((inherited, heir));
     assert_eq!(third.turn(PATIENCE).unwrap(), Turn::Lead);
 }
@@ -141,9 +142,27 @@ fn an_heir_without_a_sign_of_life_is_not_waited_for() {
     let (mut one, mut heir, mut third) = (meet(&directory), meet(&directory), meet(&directory));
     assert_eq!(one.turn(PATIENCE).unwrap(), Turn::Lead);
     one.say(&State::Leaves);
-    assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Inherit);
+    assert_eq!(heir.turn(PATIENCE).unwrap(), Turn::Inherit(Traveller::Job));
     let _frozen = heir.try_inherit().unwrap();
     drop(one);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(third.turn(Duration::from_millis(20)).unwrap(), Turn::Alone);
+}
+
+#[test]
+fn a_waiter_sees_whether_a_job_leads_or_the_host_itself() {
+    let directory = directory("ahead");
+    let airport = Airport::new(Some(directory.0.clone()), 0o660);
+    let mut ahead = airport.meet("a", Traveller::Ahead).unwrap();
+    let mut job = airport.meet("a", Traveller::Job).unwrap();
+    assert_eq!(ahead.turn(PATIENCE).unwrap(), Turn::Lead);
+    assert_eq!(job.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Ahead, String::new()));
+    ahead.say(&State::Pulls("3 MiB".to_owned()));
+    assert_eq!(job.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Ahead, "3 MiB".to_owned()));
+    ahead.say(&State::Leaves);
+    assert_eq!(job.turn(PATIENCE).unwrap(), Turn::Inherit(Traveller::Ahead));
+    drop(ahead);
+    assert_eq!(job.turn(PATIENCE).unwrap(), Turn::Lead);
+    let mut late = airport.meet("a", Traveller::Ahead).unwrap();
+    assert_eq!(late.turn(PATIENCE).unwrap(), Turn::Wait(Traveller::Job, String::new()));
 }

@@ -1,6 +1,6 @@
-//! One image that a job wants: what is known of it, and the answers that its rules ask for.
+//! One image that is wanted: what is known of it, and the answers that its rules ask for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -9,12 +9,14 @@ use super::Fetcher;
 use super::desk::registry_of;
 use super::fault::PullFault;
 use super::login::Login;
+use super::pull::Meter;
 use super::registries::Registries;
 use crate::engine::Engine;
 use crate::image::decide::Refusal;
 use crate::image::decide::{
-    Answers, Case, Contents, Home, Pull, Question, Record, Use, Verdict, WhyUse, decide,
+    AccessRules, Answers, Case, Contents, Home, Pull, Question, Record, Use, Verdict, WhyUse, decide,
 };
+use crate::image::index::ManifestBody;
 use crate::image::{Answer, ImageFacts, ImageRef, index};
 use crate::plan::ImageWish;
 use crate::registry::Version;
@@ -34,8 +36,10 @@ pub(super) struct Inquiry<'w> {
     pub(super) homes: Vec<Home>,
     pub(super) local: Option<ImageFacts>,
     answers: Answers,
-    /// What a pull transfers in bytes, where a manifest told; layers that are here count too.
-    pub(super) transfer: Cell<Option<u64>>,
+    /// The manifest of what shall be pulled, where one was read.
+    pub(super) manifest: RefCell<Option<ManifestBody>>,
+    /// That no job waits for it, and who is told how far its pull is.
+    pub(super) ahead: Option<Meter<'w>>,
     /// Whether the job log has said whose login it is.
     told: Cell<bool>,
     tag_was: Option<String>,
@@ -51,7 +55,11 @@ pub(super) enum Decided {
 
 impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     /// Looks at what engine and store know.
-    pub(super) async fn inquire<'w>(&self, wish: &'w ImageWish) -> Result<Inquiry<'w>, PullFault> {
+    pub(super) async fn inquire<'w>(
+        &self,
+        wish: &'w ImageWish,
+        ahead: Option<Meter<'w>>,
+    ) -> Result<Inquiry<'w>, PullFault> {
         let image = &wish.reference;
         let login = self.logins.find(image, self.log).await;
         let local = self.engine.image(&image.normalized()).await.map_err(PullFault::Engine)?;
@@ -84,7 +92,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             homes,
             local,
             answers: Answers::default(),
-            transfer: Cell::new(None),
+            manifest: RefCell::new(None),
+            ahead,
             told: Cell::new(false),
             tag_was,
         })
@@ -142,6 +151,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     fn verdict(&self, inquiry: &Inquiry<'_>, policy: PullPolicy) -> Verdict {
         let Inquiry { wish, homes, local, answers, tag_was, .. } = inquiry;
         let settings = &self.settings;
+        // A copy that may be out of date is nothing that was fetched ahead.
+        let rules = match inquiry.ahead {
+            Some(_) => AccessRules { offline_grace: Duration::ZERO, ..settings.access },
+            None => settings.access,
+        };
         decide(&Case {
             image: &wish.reference,
             policy,
@@ -153,7 +167,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             local: local.as_ref(),
             homes,
             tag_was: tag_was.as_deref(),
-            rules: settings.access,
+            rules,
             now: self.desk.now().as_secs(),
             answers,
         })
@@ -207,9 +221,26 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     async fn index(&self, inquiry: &Inquiry<'_>, digest: &str) -> Contents {
+        match self.body(inquiry, digest).await {
+            Err(answer) => Contents::Failed(answer),
+            Ok(Some(index::Body::Index(index))) => Contents::Index(index),
+            Ok(Some(index::Body::Manifest(manifest))) => {
+                inquiry.manifest.replace(Some(manifest));
+                Contents::Manifest
+            }
+            Ok(None) => Contents::Unreadable,
+        }
+    }
+
+    /// Gets what a digest stands for; `None`: it cannot be read.
+    pub(super) async fn body(
+        &self,
+        inquiry: &Inquiry<'_>,
+        digest: &str,
+    ) -> Result<Option<index::Body>, Answer> {
         let image = &inquiry.wish.reference;
         let login = inquiry.login.as_ref().map(|login| &login.credentials);
-        let body = std::cell::RefCell::new(None);
+        let body = RefCell::new(None);
         let answer = self
             .patiently(inquiry, async || match self.desk.registries.manifest(image, digest, login).await {
                 Ok(manifest) => {
@@ -221,15 +252,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             })
             .await;
         match body.take() {
-            None => Contents::Failed(answer),
-            Some(body) => match index::read(&body) {
-                Ok(index::Body::Index(index)) => Contents::Index(index),
-                Ok(index::Body::Manifest(manifest)) => {
-                    inquiry.transfer.set(Some(manifest.bytes()));
-                    Contents::Manifest
-                }
-                Err(_) => Contents::Unreadable,
-            },
+            None => Err(answer),
+            Some(body) => Ok(index::read(&body).ok()),
         }
     }
 
@@ -265,7 +289,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 }
                 Answer::Found { .. } | Answer::NotFound(_) | Answer::Denied(_) => return answer,
             };
-            if attempt >= rules.attempts {
+            // Whom no job waits for comes again another time.
+            if attempt >= rules.attempts || inquiry.ahead.is_some() {
                 return answer;
             }
             attempt += 1;

@@ -4,6 +4,7 @@
 //! pulls. Policies are tried in order; only what may pass goes on to the next one, never an answer such as "denied" or "not
 //! found", so that no list of policies opens what the registry keeps closed.
 
+mod ahead;
 mod bring;
 mod client;
 mod desk;
@@ -33,14 +34,17 @@ use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
 use crate::store;
 
+pub use ahead::{Arrival, Arrived, Look};
 pub use client::Client;
 pub use desk::Desk;
-pub use fault::PullFault;
+pub use fault::{Cause, PullFault};
 pub use leases::Leases;
 pub use login::{Login, Logins, operator_dir};
+pub use pull::Meter;
 pub use registries::{Online, Registries};
-pub use room::Storage;
+pub use room::{RoomRule, Storage};
 
+use bring::Brought;
 use inquiry::{Decided, Inquiry, reason};
 
 /// Brings images to this host for one client.
@@ -74,6 +78,10 @@ struct Got {
     why: Option<WhyUse>,
     download: Option<Duration>,
     extract: Option<Duration>,
+    /// Compressed bytes that were fetched for it; `None`: not known.
+    bytes: Option<u64>,
+    /// Whether another process pulled it.
+    joined: bool,
 }
 
 /// An image settled, and what that took.
@@ -97,7 +105,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     pub async fn resolve(&self, wish: &ImageWish) -> Result<Settled, Failure> {
         let began = Instant::now();
         let name = wish.reference.familiar();
-        let mut inquiry = match self.inquire(wish).await {
+        let mut inquiry = match self.inquire(wish, None).await {
             Ok(inquiry) => inquiry,
             Err(fault) => return Err(fault.failure(wish)),
         };
@@ -143,15 +151,23 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         if let Some(digest) = &digest {
             self.learn_content(inquiry, digest, &facts).await;
         }
-        Ok(Got { facts, digest, why: Some(why), download: None, extract: None })
+        Ok(Got {
+            facts,
+            digest,
+            why: Some(why),
+            download: None,
+            extract: None,
+            bytes: Some(0),
+            joined: false,
+        })
     }
 
     async fn pull(&self, inquiry: &Inquiry<'_>, wanted: Pull) -> Result<Got, PullFault> {
         let brought = self.bring(inquiry, &wanted).await?;
         self.storage.pulled();
         let digest = Some(wanted.digest);
-        let (download, extract) = (brought.download, brought.extract);
-        Ok(Got { facts: brought.facts, digest, why: None, download, extract })
+        let Brought { facts, download, extract, bytes, joined } = brought;
+        Ok(Got { facts, digest, why: None, download, extract, bytes, joined })
     }
 
     fn settle(
@@ -161,7 +177,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         policy: PullPolicy,
         began: Instant,
     ) -> Result<Settled, Failure> {
-        let Got { facts, digest, why, download, extract } = got;
+        let Got { facts, digest, why, download, extract, .. } = got;
         let (platform, warning) = check_platform(wish, &facts, &self.settings.job, self.native)?;
         if let Some(warning) = warning {
             self.log.warn(warning);

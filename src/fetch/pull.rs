@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::fault::PullFault;
 use super::flight::{Departure, Heir, Meeting, Place, State};
-use crate::engine::{Engine, PullEvent, PullMeter, PullRequest, PullTotals};
+use crate::engine::{Engine, Progress, PullEvent, PullMeter, PullRequest, PullTotals};
 use crate::joblog::JobLog;
 use crate::settings::PullSettings;
 
@@ -22,6 +22,9 @@ pub(super) fn jitter(client: i64, attempt: u32, pause: Duration) -> Duration {
     pause.mul_f64(spread as f64 / 2000.0)
 }
 
+/// Is told how far a pull is.
+pub type Meter<'m> = &'m dyn Fn(&Progress);
+
 /// Who watches a pull beside the job log.
 pub(super) struct Watchers<'w> {
     /// Other processes that wait for it.
@@ -34,6 +37,8 @@ pub(super) struct Watchers<'w> {
     pub(super) departure: Departure,
     /// How long nothing may move.
     pub(super) patience: Duration,
+    /// Who wants to see how far it is, every second.
+    pub(super) meter: Option<Meter<'w>>,
 }
 
 /// How a pull went: what it came to, also where it failed.
@@ -104,6 +109,9 @@ async fn watched<E: Engine>(
             _ = tick.tick() => {
                 let now = start.elapsed();
                 let meter = meter.borrow();
+                if let Some(told) = watchers.meter {
+                    told(&meter.progress());
+                }
                 let still = now.saturating_sub(meter.last_move());
                 if still > watchers.patience && !meter.may_be_unpacking() {
                     return Err(PullFault::Transient(format!("nothing moved for {} s", still.as_secs())));

@@ -1,4 +1,4 @@
-//! Room on the disk for what a job brings: looked for before a pull whose size is known, and once when the disk is full.
+//! Room on the disk for what is brought: looked for before a pull whose size is known, and once when the disk is full.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -13,22 +13,38 @@ use super::flight::{Meeting, Place, State};
 use super::inquiry::Inquiry;
 use super::registries::Registries;
 use crate::engine::Engine;
-use crate::evict::{Disks, Evictor, Here, Occasion, Report, Site, Told, pressing};
+use crate::evict::{Blocked, Disks, Evictor, Here, Occasion, Report, Room, Site, Told, pressing};
 use crate::host;
 use crate::image::Compressed;
 use crate::image::decide::Pull;
+use crate::image::index::ManifestBody;
 use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::outcome::Failure;
+use crate::policy::Ending;
 use crate::store::{Content, Lease};
 use crate::units::ByteSize;
 
 /// How often a leader gives a sign of life while it makes room.
 const SIGN: Duration = Duration::from_secs(2);
 
-/// How a job gets room on its host.
+/// What may go for what is brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomRule {
+    /// A job needs it: whatever the policy lets go.
+    Job,
+    /// No job needs it yet: these images alone, by the engine's IDs, if the policy lets them go. Where that is not enough it
+    /// does not come.
+    Ahead {
+        /// The images.
+        may_go: Vec<String>,
+    },
+}
+
+/// How there is made room on this host for what is brought.
 pub struct Storage {
     disk: Disks,
+    rule: RoomRule,
     /// Whether room was made since the disk was full; it is once for each job.
     made: Mutex<Option<bool>>,
     pulled: Cell<bool>,
@@ -36,8 +52,8 @@ pub struct Storage {
 
 impl Storage {
     /// `disk` measures the disk of a directory.
-    pub fn new(disk: Disks) -> Self {
-        Self { disk, made: Mutex::new(None), pulled: Cell::new(false) }
+    pub fn new(disk: Disks, rule: RoomRule) -> Self {
+        Self { disk, rule, made: Mutex::new(None), pulled: Cell::new(false) }
     }
 
     /// Returns whether this job has brought an image.
@@ -71,6 +87,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// Makes room on a disk that is full, as the engine says. Returns whether it is worth another try.
     async fn make_room_once(&self, bytes: u64) -> bool {
+        if self.storage.rule != RoomRule::Job {
+            return false;
+        }
         let mut made = self.storage.made.lock().await;
         if let Some(made) = *made {
             return made;
@@ -87,6 +106,14 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     /// Lets images go on an occasion, and says what came of it. Returns whether anything may have gone. No names are told: they may
     /// be another project's.
     async fn make_room(&self, occasion: Occasion) -> bool {
+        let mut waited = false;
+        let turn = self.turn(occasion, &mut waited).await;
+        // Who was waited for made room too.
+        turn.is_some_and(|report| said(self.log, &report)) || waited
+    }
+
+    /// Does a turn of the evictor by the rule of the one who pulls; `None`: the engine did not answer.
+    async fn turn(&self, occasion: Occasion, waited: &mut bool) -> Option<Report> {
         let who = self.leases.who();
         let here = Here {
             process: who.this,
@@ -99,19 +126,51 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         // What was learned so far is what the evictor goes by.
         self.desk.write_down();
         let evictor = Evictor { engine, store, cache, here };
-        let mut waited = false;
         let mut told = |told| {
-            waited |= told == Told::Waits;
+            *waited |= told == Told::Waits;
             tell(self.log, &told);
         };
-        let turn = evictor.turn(occasion, &mut told).await;
-        match turn {
-            // Who was waited for made room too.
-            Ok(report) => said(self.log, &report) || waited,
-            Err(failure) => {
-                self.log.warn(format!("WARNING: no room could be made: {}", failure.message));
-                false
+        let turn = match &self.storage.rule {
+            RoomRule::Job => evictor.turn(occasion, &mut told).await,
+            RoomRule::Ahead { may_go } => evictor.turn_among(occasion, may_go, &mut told).await,
+        };
+        let warn = |failure: &Failure| {
+            self.log.warn(format!("WARNING: no room could be made: {}", failure.message));
+        };
+        turn.inspect_err(warn).ok()
+    }
+
+    /// Makes sure that there is room for what no job waits for.
+    async fn room_ahead(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<(), PullFault> {
+        let known = self.content_of(wanted);
+        let told = || {
+            let bytes = transfer(inquiry)?;
+            Some(bytes.saturating_add(Compressed::unpacked(bytes)))
+        };
+        let bytes = match &known {
+            Some(content) => bytes_of(content, &self.layers_here().await),
+            None => told().unwrap_or_default(),
+        };
+        let report = self.turn(Occasion::BeforePull { bytes }, &mut false).await.unwrap_or_default();
+        said(self.log, &report);
+        let fits = match &report.blocked {
+            // Where no limit is kept the disk itself is one.
+            Some(Blocked::Off | Blocked::NoStore) => {
+                self.room().await.is_none_or(|room| room.free_bytes >= bytes)
             }
+            Some(Blocked::Clock(_) | Blocked::OlderJobs(_)) => report.stuck.is_none(),
+            None => {
+                matches!(report.ending, Some(Ending::NotNeeded | Ending::Enough)) && report.stuck.is_none()
+            }
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(PullFault::NoSpace(match report.blocked {
+                Some(blocked) => format!("{} are needed, and nothing is removed: {blocked}", ByteSize(bytes)),
+                None => {
+                    format!("{} are needed, and nothing may go for it that is worth less", ByteSize(bytes))
+                }
+            })),
         }
     }
 
@@ -121,9 +180,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         if !cache.evict || !self.desk.store.is_working() {
             return;
         }
-        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()];
-        let known = self.content(|content| digests.contains(&Some(content.key.digest.as_str())));
-        let most = match (&known, inquiry.transfer.get()) {
+        let known = self.content_of(wanted);
+        let most = match (&known, transfer(inquiry)) {
             (Some(content), _) => bytes_of(content, &BTreeSet::new()),
             (None, Some(compressed)) => compressed.saturating_add(Compressed::unpacked(compressed)),
             (None, None) => return,
@@ -141,19 +199,31 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// Says from the disk alone whether there may be too little room.
     async fn may_be_pressed(&self, occasion: &Occasion) -> bool {
-        let (cache, disk) = (&self.settings.cache, &*self.storage.disk);
-        let site = match &cache.data_root {
-            Some(dir) => Site::Here(dir.clone()),
-            None => match self.engine.info().await {
-                Ok(info) => Site::find(&info, self.engine.endpoint(), None, disk),
-                Err(_) => return false,
-            },
-        };
-        let room = site.measure(disk);
+        let cache = &self.settings.cache;
+        let Some(site) = self.site().await else { return false };
+        let room = site.measure(&*self.storage.disk);
         room.is_none() || pressing(cache, room.as_ref(), occasion)
     }
 
-    fn content(&self, which: impl Fn(&Content) -> bool) -> Option<Content> {
+    /// Finds where images lie; `None`: the engine does not say.
+    async fn site(&self) -> Option<Site> {
+        match &self.settings.cache.data_root {
+            Some(dir) => Some(Site::Here(dir.clone())),
+            None => {
+                let info = self.engine.info().await.ok()?;
+                Some(Site::find(&info, self.engine.endpoint(), None, &*self.storage.disk))
+            }
+        }
+    }
+
+    async fn room(&self) -> Option<Room> {
+        self.site().await?.measure(&*self.storage.disk)
+    }
+
+    /// What is on record of what shall be pulled, where its layers are.
+    pub(super) fn content_of(&self, wanted: &Pull) -> Option<Content> {
+        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()];
+        let which = |content: &Content| digests.contains(&Some(content.key.digest.as_str()));
         let mut found = None;
         self.desk.store.contents_that(which, |content| {
             if !content.layers.is_empty() {
@@ -164,7 +234,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     /// The layers that are here, as far as the store knows them.
-    async fn layers_here(&self) -> BTreeSet<String> {
+    pub(super) async fn layers_here(&self) -> BTreeSet<String> {
         let images = self.engine.images().await.unwrap_or_default();
         let ids: BTreeSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
         let mut here = BTreeSet::new();
@@ -183,7 +253,10 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         meeting: Option<&mut Meeting>,
         place: Option<&Place>,
     ) -> Result<(), PullFault> {
-        self.leading(self.make_room_for(inquiry, wanted), meeting, place).await
+        match self.storage.rule {
+            RoomRule::Job => self.leading(self.make_room_for(inquiry, wanted), meeting, place).await,
+            RoomRule::Ahead { .. } => self.leading(self.room_ahead(inquiry, wanted), meeting, place).await?,
+        }
     }
 
     /// Makes room after a pull that found the disk full. Returns whether it is worth another try.
@@ -194,10 +267,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         meeting: Option<&mut Meeting>,
         place: Option<&Place>,
     ) -> Result<bool, PullFault> {
-        let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()];
-        let known = self.content(|content| digests.contains(&Some(content.key.digest.as_str())));
-        let transfer = inquiry.transfer.get();
-        let told = transfer.map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
+        let known = self.content_of(wanted);
+        let told =
+            transfer(inquiry).map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
         let bytes = known.map(|content| bytes_of(&content, &BTreeSet::new())).or(told).unwrap_or_default();
         self.leading(self.make_room_once(bytes), meeting, place).await
     }
@@ -227,6 +299,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             }
         }
     }
+}
+
+/// What a pull transfers, where a manifest told; layers that are here count too.
+fn transfer(inquiry: &Inquiry<'_>) -> Option<u64> {
+    inquiry.manifest.borrow().as_ref().map(ManifestBody::bytes)
 }
 
 /// What a pull of an image needs where these layers are here: compressed ones for a while, and the unpacked ones.

@@ -47,6 +47,13 @@ pub struct Asker {
     pub tokens: Vec<Secret>,
 }
 
+impl Asker {
+    /// This host, which is no job: proofs of its operator's logins are good for no job.
+    pub fn host() -> Self {
+        Self { server: "this host".to_owned(), project: -1, user_id: None, tokens: Vec::new() }
+    }
+}
+
 /// With what a job comes to a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Account {

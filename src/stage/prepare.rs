@@ -14,7 +14,7 @@ use super::leases;
 use super::services;
 use crate::daemon;
 use crate::engine::{API_HINT_FILE, Engine, EngineVersion};
-use crate::fetch::{Client, Desk, Fetcher, Logins, Registries, Storage};
+use crate::fetch::{Client, Desk, Fetcher, Logins, Registries, RoomRule, Storage};
 use crate::image::Platform;
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
@@ -52,7 +52,7 @@ pub async fn run<E: Engine, R: Registries>(
     leases.on_references(&store, &wishes, volumes, log).await;
     let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
     let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
-    let (client, storage) = (&Client::of(job), &Storage::new(disk));
+    let (client, storage) = (&Client::of(job), &Storage::new(disk, RoomRule::Job));
     let fetcher = Fetcher { engine, desk, client, settings, native, logins, leases, storage, log };
     let used = kept.iter().map(|name| VolumeUse { name: (*name).to_owned() });
     desk.learn(|batch| batch.volumes.extend(used));

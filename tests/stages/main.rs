@@ -5,6 +5,7 @@ mod access;
 mod access_host;
 mod access_rules;
 mod access_walk;
+mod ahead;
 mod bench;
 mod chaos;
 mod cleanup;

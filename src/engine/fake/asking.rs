@@ -13,6 +13,8 @@ pub struct FakeManifest {
     pub digest: String,
     /// What it holds, if it is an index: digests and platforms.
     pub entries: Option<Vec<(String, Platform)>>,
+    /// What it holds, if it is none: the blobs of its layers, with their bytes.
+    pub layers: Vec<(String, u64)>,
 }
 
 impl Fake {
@@ -27,10 +29,18 @@ impl Fake {
                         let digest = image.variant(&platform.to_string())?.manifest_digest();
                         Some((digest, platform.clone()))
                     });
-                    FakeManifest { digest: image.digest(), entries: Some(entries.collect()) }
+                    FakeManifest {
+                        digest: image.digest(),
+                        entries: Some(entries.collect()),
+                        layers: Vec::new(),
+                    }
                 }
-                Asked::Index(image) => FakeManifest { digest: image.digest(), entries: None },
-                Asked::Manifest(image) => FakeManifest { digest: image.manifest_digest(), entries: None },
+                Asked::Index(image) => {
+                    FakeManifest { digest: image.digest(), entries: None, layers: image.blobs() }
+                }
+                Asked::Manifest(image) => {
+                    FakeManifest { digest: image.manifest_digest(), entries: None, layers: image.blobs() }
+                }
             })
         })
     }

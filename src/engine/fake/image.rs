@@ -72,6 +72,11 @@ impl FakeImage {
         self.layers.iter().map(|(id, bytes)| (id.clone(), unpacked(*bytes)))
     }
 
+    /// Returns the digests of its layers' blobs, and their bytes.
+    pub(super) fn blobs(&self) -> Vec<(String, u64)> {
+        self.layers.iter().map(|(id, bytes)| (digest(&format!("blob {id}")), *bytes)).collect()
+    }
+
     /// Returns the bytes of its blobs.
     pub(super) fn compressed(&self) -> u64 {
         self.layers.iter().map(|(_, bytes)| bytes).sum()
