@@ -37,9 +37,14 @@ pub fn looked_after(history: &History, tag: TagIx, now: f64) -> bool {
 
 /// Says whether a tag that has moved is worth pulling now.
 pub fn worth_pulling(history: &History, tag: TagIx, moves: Moves, now: f64) -> bool {
+    chance_of_use(history, tag, moves, now) >= WORTH_PULLING
+}
+
+/// Returns the chance that a job comes before the tag moves again.
+pub fn chance_of_use(history: &History, tag: TagIx, moves: Moves, now: f64) -> f64 {
     let silence = (now - history.last_use(&[tag])).max(1.0) / DAY;
     let uses = uses_per_day(history, tag, now).min(SILENCE_USES / silence);
-    uses / (uses + moves.per_day()) >= WORTH_PULLING
+    uses / (uses + moves.per_day())
 }
 
 fn uses_per_day(history: &History, tag: TagIx, now: f64) -> f64 {

@@ -116,28 +116,42 @@ impl Forecast {
         self.rhythm.note(event.at);
     }
 
+    /// Returns when a schedule will use the tag next; one that is a little late is due now. `None` if none is believed in.
+    pub fn next_run(&self, tag: TagIx, now: f64) -> Option<f64> {
+        self.patterns.get(tag)?.schedule.next(now)
+    }
+
+    /// Returns the chance that a pipeline that has begun still brings the tag.
+    pub fn follows(&self, tag: TagIx, now: f64) -> f64 {
+        self.companions.expects(tag, now, 0.0)
+    }
+
     /// Returns what is expected of each tag that was ever used. `steady` says the plain rate of one, in uses a second.
     pub fn outlooks(
         &self,
         now: f64,
         steady: impl Fn(TagIx) -> f64,
     ) -> impl Iterator<Item = (TagIx, Outlook)> {
+        (0..self.patterns.len()).filter_map(move |tag| Some((tag, self.outlook(tag, now, &steady)?)))
+    }
+
+    /// Returns what is expected of one tag; `None` if it was never used.
+    pub fn outlook(&self, tag: TagIx, now: f64, steady: impl Fn(TagIx) -> f64) -> Option<Outlook> {
+        let pattern = self.patterns.get(tag)?;
+        if pattern.pace.is_empty() && pattern.schedule.is_empty() {
+            return None;
+        }
         let interval = ((now - self.first) / (self.uses.max(1) as f64 + 1.0)).max(1.0);
-        self.patterns.iter().enumerate().filter_map(move |(tag, pattern)| {
-            if pattern.pace.is_empty() && pattern.schedule.is_empty() {
-                return None;
-            }
-            let mut rate = pattern.pace.rate(now, &self.rhythm);
-            let chance = 1.0 - (-rate * self.rhythm.between(now, now + companions::WINDOW)).exp();
-            let soon = self.companions.expects(tag, now, chance);
-            if soon > 0.0 {
-                rate = rate * (1.0 - soon) + soon / (COMPANION_JOBS * interval);
-            }
-            let next = pattern
-                .schedule
-                .next(now)
-                .map_or(f64::INFINITY, |at| self.rhythm.between(now, at) + SCHEDULE_SLACK);
-            Some((tag, Outlook { rate, next, steady: steady(tag) }))
-        })
+        let mut rate = pattern.pace.rate(now, &self.rhythm);
+        let chance = 1.0 - (-rate * self.rhythm.between(now, now + companions::WINDOW)).exp();
+        let soon = self.companions.expects(tag, now, chance);
+        if soon > 0.0 {
+            rate = rate * (1.0 - soon) + soon / (COMPANION_JOBS * interval);
+        }
+        let next = pattern
+            .schedule
+            .next(now)
+            .map_or(f64::INFINITY, |at| self.rhythm.between(now, at) + SCHEDULE_SLACK);
+        Some(Outlook { rate, next, steady: steady(tag) })
     }
 }

@@ -7,12 +7,16 @@
 mod candidate;
 mod cut;
 mod fits;
+mod foresight;
+mod looks;
 mod manners;
 mod rank;
 
 pub use candidate::{Candidate, Demand, Soon, Source};
 pub use cut::{Loses, Running, cut};
 pub use fits::{Fit, fits};
+pub use foresight::{Absent, Foresight, missing};
+pub use looks::next_look;
 pub use manners::{Held, Host, may_begin};
 pub use rank::{Ranked, rank};
 
