@@ -40,6 +40,11 @@ impl Leases {
         Self { job, owner, who, changes: Cell::new(0) }
     }
 
+    /// Returns the job's text.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
     /// Returns who vouches for the job.
     pub fn owner(&self) -> &Owner {
         &self.owner

@@ -26,13 +26,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Tagging};
-use crate::image::decide::{DigestNames, Pull, Refusal, Use, WhyUse};
+use crate::image::decide::{DigestNames, Pull, Refusal, Use, WhyPull, WhyUse};
 use crate::image::{Fit, ImageFacts, Platform, ResolvedImage};
 use crate::joblog::JobLog;
 use crate::outcome::Failure;
 use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
-use crate::store;
+use crate::store::{self, How};
 
 pub use ahead::{Arrival, Arrived, Look};
 pub use client::Client;
@@ -76,12 +76,27 @@ struct Got {
     digest: Option<String>,
     /// Why it was used as it is; `None`: it was pulled.
     why: Option<WhyUse>,
+    /// Why it was pulled; `None`: it was used as it is.
+    lacked: Option<WhyPull>,
     download: Option<Duration>,
     extract: Option<Duration>,
     /// Compressed bytes that were fetched for it; `None`: not known.
     bytes: Option<u64>,
     /// Whether another process pulled it.
     joined: bool,
+}
+
+impl Got {
+    /// Says how the job came to it.
+    fn how(&self) -> How {
+        match self.lacked {
+            None => How::Here,
+            Some(_) if self.joined => How::Joined,
+            Some(WhyPull::Missing) => How::Missing,
+            Some(WhyPull::Moved) => How::Moved,
+            Some(WhyPull::Foreign) => How::Foreign,
+        }
+    }
 }
 
 /// An image settled, and what that took.
@@ -155,6 +170,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             facts,
             digest,
             why: Some(why),
+            lacked: None,
             download: None,
             extract: None,
             bytes: Some(0),
@@ -165,9 +181,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     async fn pull(&self, inquiry: &Inquiry<'_>, wanted: Pull) -> Result<Got, PullFault> {
         let brought = self.bring(inquiry, &wanted).await?;
         self.storage.pulled();
-        let digest = Some(wanted.digest);
+        let (digest, lacked) = (Some(wanted.digest), Some(wanted.why));
         let Brought { facts, download, extract, bytes, joined } = brought;
-        Ok(Got { facts, digest, why: None, download, extract, bytes, joined })
+        Ok(Got { facts, digest, why: None, lacked, download, extract, bytes, joined })
     }
 
     fn settle(
@@ -177,7 +193,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         policy: PullPolicy,
         began: Instant,
     ) -> Result<Settled, Failure> {
-        let Got { facts, digest, why, download, extract, .. } = got;
+        let how = got.how();
+        let Got { facts, digest, why, download, extract, bytes, .. } = got;
         let (platform, warning) = check_platform(wish, &facts, &self.settings.job, self.native)?;
         if let Some(warning) = warning {
             self.log.warn(warning);
@@ -191,7 +208,19 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         self.log.line(format!("Using {} {name} ({known}), pull policy {policy}: {reason}", wish.purpose));
         let took = began.elapsed();
         let content = digest.clone().map(|digest| store::ContentKey { digest, platform: facts.platform() });
+        let came = store::JobImage {
+            job: self.leases.job().to_owned(),
+            at: self.desk.now(),
+            name: wish.reference.normalized(),
+            purpose: wish.purpose.clone(),
+            digest: digest.clone(),
+            how,
+            unproved: why == Some(WhyUse::Readable),
+            waited: took,
+            bytes: bytes.filter(|_| !matches!(how, How::Here | How::Joined)),
+        };
         self.desk.learn(|batch| {
+            batch.job_images.push(came);
             batch.uses.push(store::Use {
                 reference: wish.reference.clone(),
                 project: self.client.project.clone(),

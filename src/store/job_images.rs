@@ -56,8 +56,7 @@ pub struct JobImage {
     pub digest: Option<String>,
     /// How it came to it.
     pub how: How,
-    /// Whether something was here and nobody had proved lately that this job may read it, so that it had to be asked
-    /// or pulled.
+    /// Whether it was here and nobody had proved lately that this job may read it, so that its registry was asked.
     pub unproved: bool,
     /// From the first look to the last.
     pub waited: Duration,

@@ -9,6 +9,7 @@ mod ahead;
 mod bench;
 mod chaos;
 mod cleanup;
+mod cold;
 mod commands;
 mod counts;
 mod daemon;
