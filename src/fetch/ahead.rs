@@ -134,8 +134,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         Ok(Some(self.sum(&layers, &here)))
     }
 
-    /// The layers of what shall be pulled: those on record, else those of its manifest.
-    async fn layers_of(
+    /// The layers of what shall be pulled: those on record, else those of its manifest. `None`: it cannot be read, or is not to
+    /// be asked for.
+    pub(super) async fn layers_of(
         &self,
         inquiry: &Inquiry<'_>,
         wanted: &Pull,

@@ -22,7 +22,7 @@ use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::outcome::Failure;
 use crate::policy::Ending;
-use crate::store::{Content, Lease};
+use crate::store::{Content, Layer, Lease};
 use crate::units::ByteSize;
 
 /// How often a leader gives a sign of life while it makes room.
@@ -142,14 +142,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// Makes sure that there is room for what no job waits for.
     async fn room_ahead(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<(), PullFault> {
-        let known = self.content_of(wanted);
-        let told = || {
-            let bytes = transfer(inquiry)?;
-            Some(bytes.saturating_add(Compressed::unpacked(bytes)))
-        };
-        let bytes = match &known {
-            Some(content) => bytes_of(content, &self.layers_here().await),
-            None => told().unwrap_or_default(),
+        let bytes = match self.layers_of(inquiry, wanted, true).await? {
+            Some(layers) => bytes_of(&layers, &self.layers_here().await),
+            None => 0,
         };
         let report = self.turn(Occasion::BeforePull { bytes }, &mut false).await.unwrap_or_default();
         said(self.log, &report);
@@ -182,7 +177,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         }
         let known = self.content_of(wanted);
         let most = match (&known, transfer(inquiry)) {
-            (Some(content), _) => bytes_of(content, &BTreeSet::new()),
+            (Some(content), _) => bytes_of(&content.layers, &BTreeSet::new()),
             (None, Some(compressed)) => compressed.saturating_add(Compressed::unpacked(compressed)),
             (None, None) => return,
         };
@@ -191,7 +186,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             return;
         }
         let bytes = match known {
-            Some(content) => bytes_of(&content, &self.layers_here().await),
+            Some(content) => bytes_of(&content.layers, &self.layers_here().await),
             None => most,
         };
         self.make_room(Occasion::BeforePull { bytes }).await;
@@ -270,7 +265,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let known = self.content_of(wanted);
         let told =
             transfer(inquiry).map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
-        let bytes = known.map(|content| bytes_of(&content, &BTreeSet::new())).or(told).unwrap_or_default();
+        let bytes =
+            known.map(|content| bytes_of(&content.layers, &BTreeSet::new())).or(told).unwrap_or_default();
         self.leading(self.make_room_once(bytes), meeting, place).await
     }
 
@@ -307,8 +303,8 @@ fn transfer(inquiry: &Inquiry<'_>) -> Option<u64> {
 }
 
 /// What a pull of an image needs where these layers are here: compressed ones for a while, and the unpacked ones.
-fn bytes_of(content: &Content, here: &BTreeSet<String>) -> u64 {
-    let missing = content.layers.iter().filter(|layer| !here.contains(&layer.chain));
+fn bytes_of(layers: &[Layer], here: &BTreeSet<String>) -> u64 {
+    let missing = layers.iter().filter(|layer| !here.contains(&layer.chain));
     missing.fold(0, |sum: u64, layer| {
         let unpacked =
             layer.unpacked.or_else(|| layer.compressed.map(Compressed::unpacked)).unwrap_or_default();

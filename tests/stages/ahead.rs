@@ -36,7 +36,7 @@ pub(crate) struct Ahead<'w> {
     pub(crate) asker: Asker,
     pub(crate) room: RoomRule,
     pub(crate) log: Log,
-    departure: Departure,
+    pub(crate) departure: Departure,
 }
 
 impl<'w> Ahead<'w> {
@@ -72,7 +72,7 @@ impl<'w> Ahead<'w> {
     }
 
     /// Brings an image.
-    async fn bring(&self, name: &str) -> Result<Arrival, Cause> {
+    pub(crate) async fn bring(&self, name: &str) -> Result<Arrival, Cause> {
         let wish = wish(name);
         let brought = self.act(async |fetcher| fetcher.bring_ahead(&wish, &|_| {}).await).await;
         brought.map(|arrived| arrived.how).map_err(|fault| fault.cause())
@@ -234,7 +234,7 @@ async fn who_fetches_ahead_hears_why_not_and_does_not_insist() {
         (Trouble::Denied, Cause::Denied, 1),
         (Trouble::Status(429), Cause::Limited(60 * SECOND), 1),
         (Trouble::Down, Cause::Link, 1),
-        (Trouble::NoSpace, Cause::Room, 1),
+        (Trouble::NoSpace, Cause::Room, 2),
     ] {
         let world = cold();
         world.fake.trouble(APP, trouble, 99);

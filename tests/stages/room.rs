@@ -7,6 +7,7 @@ use std::time::Duration;
 use hearth::engine::Engine as _;
 use hearth::engine::fake::{Call, FakeImage};
 use hearth::evict::Room;
+use hearth::fetch::{Arrival, Cause, RoomRule};
 use hearth::host::{self, Who};
 use hearth::moment::{Liveness, Moment, Process};
 use hearth::outcome::Fault;
@@ -14,8 +15,9 @@ use hearth::settings::{Amount, Marks};
 use hearth::store::{Mark, Removal};
 use tokio::time::sleep;
 
+use crate::ahead::Ahead;
 use crate::shelf::{HOUR, MB};
-use crate::world::{APP, Prepared, World};
+use crate::world::{APP, HELPER, Prepared, World};
 
 const OTHER: &str = "registry.test/group/other:1";
 const REMOVER: Process = Process { pid: 4242, started: 1, space: 1 };
@@ -159,4 +161,43 @@ async fn on_a_disk_with_room_nobody_is_asked_what_lies_on_it() {
     let listings = world.fake.calls().iter().filter(|made| made.call == Call::ListImages).count();
     assert_eq!(listings, 0);
     assert!(has(&world, OTHER).await);
+}
+
+/// Brings an image for no job, for which these may go.
+async fn ahead(world: &World, name: &str, may_go: &[&str]) -> Result<Arrival, Cause> {
+    let mut ids = Vec::new();
+    for name in may_go {
+        ids.push(world.fake.image(name).await.unwrap().unwrap().id);
+    }
+    let ahead = Ahead { room: RoomRule::Ahead { may_go: ids }, ..Ahead::of(world) };
+    ahead.bring(name).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_job_waits_for_takes_no_image_from_its_place_that_it_was_not_given() {
+    let world = with_disk(300).await;
+    let before = world.fake.downloaded();
+    assert_eq!(ahead(&world, APP, &[]).await, Err(Cause::Room));
+    assert_eq!(ahead(&world, APP, &[HELPER]).await, Err(Cause::Room), "it holds too little, and stays then");
+    assert!(has(&world, OTHER).await && has(&world, HELPER).await && !has(&world, APP).await);
+    assert_eq!(world.fake.downloaded(), before, "nothing was begun");
+    assert_eq!(ahead(&world, APP, &[OTHER]).await, Ok(Arrival::Pulled));
+    assert!(!has(&world, OTHER).await && has(&world, HELPER).await && has(&world, APP).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_has_come_to_need_stays_though_it_was_given_away() {
+    let mut world = with_disk(300).await;
+    let mut job = world.another(77).nothing_kept();
+    job.job["image"]["name"] = OTHER.into();
+    job.prepare().await.fine();
+    assert_eq!(ahead(&world, APP, &[OTHER]).await, Err(Cause::Room));
+    assert!(has(&world, OTHER).await);
+    assert_eq!(job.cleanup().await, Ok(()));
+    hearth::stage::leases::drop_all(&job.store(), &job.begun());
+    // Where nothing is ever removed the disk itself is the limit.
+    world.settings.cache.evict = false;
+    assert_eq!(ahead(&world, APP, &[OTHER]).await, Err(Cause::Room));
+    world.fake.forget_image(OTHER);
+    assert_eq!(ahead(&world, APP, &[]).await, Ok(Arrival::Pulled));
 }
