@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::dockerfile::{self, Dockerfile};
 use super::expand::{Known, Unexpanded, expand};
 use super::files::{CheckoutPath, Look, Reading};
-use super::found::{Found, Place, Reach, Trouble, Wanted, When, shown};
+use super::found::{Found, Place, Reach, Trouble, Uses, Wanted, When, shown};
 use super::limits::Budget;
 
 /// A build that a script runs.
@@ -228,7 +228,8 @@ impl Walk<'_> {
         }
         let place = Place { file: self.path.clone(), line };
         let (when, reach) = (self.when, self.build.reach);
-        self.scene.found.want(Wanted { image, platform, when, needed, reach, place });
+        let uses = Uses::BUILD;
+        self.scene.found.want(Wanted { image, platform, uses, when, needed, reach, place });
     }
 
     fn note(&self, line: usize, trouble: Trouble) {

@@ -72,6 +72,31 @@ impl fmt::Display for Place {
     }
 }
 
+/// What an image is wanted for; hosts may allow other images for one than for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// A job runs in it.
+    pub job: bool,
+    /// It is a job's service.
+    pub service: bool,
+    /// A job builds with it.
+    pub build: bool,
+}
+
+impl Uses {
+    pub(super) const JOB: Self = Self { job: true, service: false, build: false };
+    pub(super) const SERVICE: Self = Self { job: false, service: true, build: false };
+    pub(super) const BUILD: Self = Self { job: false, service: false, build: true };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            job: self.job || other.job,
+            service: self.service || other.service,
+            build: self.build || other.build,
+        }
+    }
+}
+
 /// An image that the pipeline will want.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -79,6 +104,8 @@ pub struct Wanted {
     pub image: String,
     /// The platform that was asked for, as it was written; `None` for the host's own.
     pub platform: Option<String>,
+    /// What it is wanted for.
+    pub uses: Uses,
     /// When it will be wanted.
     pub when: When,
     /// False if only builders that build every stage of a Dockerfile get to it.
@@ -176,6 +203,7 @@ impl Found {
                 let known = &mut all[at];
                 known.when = known.when.min(wanted.when);
                 known.needed |= wanted.needed;
+                known.uses = known.uses.and(wanted.uses);
                 if wanted.reach < known.reach {
                     known.reach = wanted.reach;
                     known.place = wanted.place;

@@ -23,7 +23,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 pub use files::{CheckoutPath, Files};
-pub use found::{Findings, Note, Place, Reach, Store, Trouble, Wanted, When};
+pub use found::{Findings, Note, Place, Reach, Store, Trouble, Uses, Wanted, When};
 pub use limits::{MAX_FILE_BYTES, MAX_FILES, MAX_NOTES, MAX_ROUNDS, MAX_WANTED};
 
 use build::{Scene, look_at};
@@ -34,6 +34,7 @@ use limits::Budget;
 use session::{Start, run};
 
 /// What is known of the running job. It has no Debug form: variables may hold what logs may not.
+#[derive(Clone)]
 pub struct Running {
     /// Its name, with what `parallel` adds.
     pub name: String,

@@ -236,3 +236,20 @@ fn a_file_that_is_elsewhere_broken_or_without_the_running_stage_is_noted() {
     assert!(notes(&found_in(&running(""), "stages: [x]\na: {script: x}"))[0].contains("\"build\""));
     assert_eq!(scanned(&running(""), &[]), Findings::default());
 }
+
+#[test]
+fn what_an_image_is_wanted_for_is_told() {
+    let pipeline = "
+compile: {stage: build, image: a:1, script: x}
+check: {image: a:2, services: [b:1], script: docker build .}
+other: {image: b:1, services: [c:1], script: x}
+";
+    let found =
+        scanned(&running(""), &[(".gitlab-ci.yml", pipeline), ("Dockerfile", "FROM d:1\nFROM c:1\n")]);
+    let uses = |image: &str| found.wanted.iter().find(|wanted| wanted.image == image).expect(image).uses;
+    let told = |image: &str| (uses(image).job, uses(image).service, uses(image).build);
+    assert_eq!(told("a:2"), (true, false, false));
+    assert_eq!(told("b:1"), (true, true, false));
+    assert_eq!(told("c:1"), (false, true, true));
+    assert_eq!(told("d:1"), (false, false, true));
+}

@@ -11,7 +11,7 @@ use super::Running;
 use super::build::{Scene, look_at};
 use super::expand::{Known, Unexpanded, expand_plain};
 use super::files::CheckoutPath;
-use super::found::{Place, Reach, Trouble, Wanted, When, shown};
+use super::found::{Place, Reach, Trouble, Uses, Wanted, When, shown};
 use super::limits::MAX_SCRIPT;
 use super::session::{Start, run};
 use super::yaml::{Map, Node};
@@ -179,7 +179,8 @@ impl Job<'_> {
 
     fn images(&self, when: When, look: &dyn Fn(&str) -> Known, scene: &Scene<'_>) {
         let services = self.key("services").map(|node| self.config.flat(&node)).unwrap_or_default();
-        for node in self.key("image").into_iter().chain(services) {
+        let image = self.key("image").map(|node| (node, Uses::JOB));
+        for (node, uses) in image.into_iter().chain(services.into_iter().map(|node| (node, Uses::SERVICE))) {
             let named = node.get("name").and_then(|name| self.config.follow(name));
             let Some(written) = named.as_ref().unwrap_or(&node).text() else { continue };
             let platform = node.get("docker").and_then(|docker| docker.get("platform")).and_then(Node::text);
@@ -199,7 +200,7 @@ impl Job<'_> {
             if scene.budget.spend(32) {
                 let place = node.place();
                 let reach = Reach::Engine;
-                scene.found.want(Wanted { image, platform, when, needed: true, reach, place });
+                scene.found.want(Wanted { image, platform, uses, when, needed: true, reach, place });
             }
         }
     }
