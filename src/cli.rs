@@ -28,7 +28,7 @@ use crate::record;
 use crate::settings::{self, Settings, Sources};
 use crate::stage::exec::Stop;
 use crate::stage::output::JobOutput;
-use crate::stage::{Around, Begun, around, cleanup, config, leases, prepare, run};
+use crate::stage::{Around, Begun, Courier, around, cleanup, config, leases, prepare, run};
 use crate::store::Limits;
 
 /// How long the reader of the job log may take for the last lines of a stage that is over.
@@ -226,7 +226,9 @@ async fn run_stage(host: &Host, env: StageEnv, args: &RunArgs) -> u8 {
         let engine = begun.engine(docker_host(host))?;
         let out =
             host::stdout().map_err(|error| Failure::system(format!("stdout cannot be written: {error}")))?;
-        run::run(&begun, &engine, &args.script, &Step::of(&args.step), JobOutput::new(out), &mut stop).await
+        let courier = Courier::new(around::store_place(host, &begun.settings), host::Who::read);
+        let (step, out) = (Step::of(&args.step), JobOutput::new(out));
+        run::run(&begun, &engine, &args.script, &step, out, &mut stop, &courier).await
     }
     .await;
     exit_code(&told, log, result)
@@ -240,7 +242,8 @@ async fn cleanup_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         let begun = Begun::new(env, load(host, args)?)?;
         let engine = begun.engine(docker_host(host))?;
         let store = around::open_store(host, &begun.settings, &log);
-        let result = cleanup::run(&begun, &engine).await;
+        let courier = Courier::new(around::store_place(host, &begun.settings), host::Who::read);
+        let result = cleanup::run(&begun, &engine, &courier).await;
         leases::drop_all(&store, &begun);
         // No job waits for it here, and it is once a day.
         if store.tidy_is_due(host::now()) {

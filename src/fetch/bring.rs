@@ -68,6 +68,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let digests = [Some(wanted.digest.as_str()), wanted.manifest.as_deref()].into_iter().flatten();
         self.leases.on_digests(&self.desk.store, digests, self.log).await;
         let sources = self.sources(image, self.digest_to_pull(inquiry, wanted), wanted)?;
+        let repository = image.full_repository().unwrap_or_default();
+        self.desk.pulls(&format!("{repository}@{}", wanted.digest), inquiry.transfer.get());
         let brought = self.together(inquiry, wanted, &sources).await?;
         if image.tag().is_some() && image.digest().is_none() {
             let named =

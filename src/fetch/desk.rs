@@ -22,6 +22,9 @@ const ENGINE_TTL: Duration = Duration::from_secs(600);
 /// How long it is remembered in which way a registry wants to be asked.
 const HINT_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Hears of a pull: of `repository@digest`, and of its bytes if they are known.
+type OnPull = Box<dyn Fn(&str, Option<u64>)>;
+
 /// Facts and registries, for one process.
 pub struct Desk<R> {
     /// The facts.
@@ -37,6 +40,8 @@ pub struct Desk<R> {
     asker: Asker,
     key: HashKey,
     learned: RefCell<Batch>,
+    /// Who is told of each pull before it begins.
+    on_pull: Option<OnPull>,
     /// The wall clock when the desk was opened: a step of it within one process is of no use.
     wall: Duration,
     opened: Instant,
@@ -87,7 +92,18 @@ impl<R: Registries> Desk<R> {
         let key = store.hash_key().map_or([0; 32], |key| *key.expose());
         let (key, learned) = (HashKey::new(key), RefCell::new(learned));
         let (wall, opened) = (now, Instant::now());
-        Ok(Self { store, registries, airport, departure, names, asker, key, learned, wall, opened })
+        let on_pull = None;
+        Ok(Self { store, registries, airport, departure, names, asker, key, learned, on_pull, wall, opened })
+    }
+
+    /// Has somebody told of each pull before it begins: of `repository@digest`, and its bytes if they are known.
+    pub fn on_pull(&mut self, tell: impl Fn(&str, Option<u64>) + 'static) {
+        self.on_pull = Some(Box::new(tell));
+    }
+
+    /// Tells of a pull.
+    pub(super) fn pulls(&self, image: &str, bytes: Option<u64>) {
+        self.on_pull.iter().for_each(|tell| tell(image, bytes));
     }
 
     /// Returns the time since the epoch.

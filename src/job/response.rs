@@ -28,6 +28,8 @@ pub(super) struct Response {
     #[serde(default, deserialize_with = "null_default")]
     pub(super) variables: Vec<Variable>,
     #[serde(default, deserialize_with = "null_default")]
+    pub(super) steps: Vec<Script>,
+    #[serde(default, deserialize_with = "null_default")]
     pub(super) image: Image,
     #[serde(default, deserialize_with = "null_default")]
     pub(super) services: Vec<Image>,
@@ -97,6 +99,21 @@ pub(super) struct Variable {
     pub(super) file: bool,
     #[serde(default)]
     pub(super) raw: bool,
+}
+
+/// One of the job's scripts; it has no Debug form, since authors write secrets into them.
+#[derive(Default, Deserialize)]
+pub(super) struct Script {
+    #[serde(default, deserialize_with = "null_default")]
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "null_default")]
+    pub(super) script: Vec<String>,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Script {{ name: {:?}, .. }}", self.name)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

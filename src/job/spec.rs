@@ -12,6 +12,8 @@ use crate::outcome::Failure;
 use crate::secret::Secret;
 use crate::settings::PullPolicy;
 
+/// The step that holds `before_script` and `script`.
+const MAIN_SCRIPT: &str = "script";
 /// The user name that goes with job tokens.
 const TOKEN_USER: &str = "gitlab-ci-token";
 
@@ -117,6 +119,7 @@ pub struct JobSpec {
     features: Vec<Feature>,
     environment: BTreeMap<String, String>,
     private: BTreeSet<String>,
+    script: Vec<String>,
 }
 
 impl fmt::Debug for JobSpec {
@@ -205,6 +208,12 @@ impl JobSpec {
             features,
             environment,
             private,
+            script: response
+                .steps
+                .iter()
+                .find(|step| step.name == MAIN_SCRIPT)
+                .map(|step| step.script.clone())
+                .unwrap_or_default(),
         })
     }
 
@@ -238,14 +247,34 @@ impl JobSpec {
         self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
+    /// Returns the lines of the job's script as they were written, `before_script` first.
+    pub fn script(&self) -> &[String] {
+        &self.script
+    }
+
+    /// Returns the variables that are no secrets: those that GitLab calls public, without any that holds a token of the
+    /// job all the same.
+    pub fn public_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let secrets = || {
+            self.asker
+                .tokens
+                .iter()
+                .chain(&self.docker_auth_config)
+                .chain(self.credentials.iter().map(|c| &c.password))
+                .filter(|s| !s.is_empty())
+                .map(Secret::expose)
+        };
+        self.public().filter(move |(_, value)| !secrets().any(|secret| value.contains(secret)))
+    }
+
+    fn public(&self) -> impl Iterator<Item = (&str, &str)> {
+        let public = self.environment.iter().filter(|(name, _)| !self.private.contains(*name));
+        public.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Returns the environment a service gets: the job's public variables, then its own.
     pub fn service_env(&self, service: &ServiceRequest) -> Vec<String> {
-        let mut env: BTreeMap<&str, &str> = self
-            .environment
-            .iter()
-            .filter(|(name, _)| !self.private.contains(*name))
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let mut env: BTreeMap<&str, &str> = self.public().collect();
         env.extend(service.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }

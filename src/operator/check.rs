@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::plan::reaches_engine;
 use crate::settings::{JobSettings, Loaded, PullPolicy, Settings, Sources, VolumeSetting, load};
 
 /// The exit code where the settings are wrong.
@@ -140,13 +141,6 @@ fn warn_of_volumes(job: &JobSettings, warn: &mut dyn FnMut(String)) {
             ));
         }
     }
-}
-
-/// Tells whether a path of the host is the engine's socket or a directory that holds it.
-fn reaches_engine(source: &str) -> bool {
-    let source = source.trim_end_matches('/');
-    let is_socket = source.ends_with("/docker.sock") || source.ends_with("/podman.sock");
-    is_socket || matches!(source, "" | "/run" | "/var" | "/var/run" | "/run/podman" | "/run/docker")
 }
 
 fn is_system(source: &str) -> bool {

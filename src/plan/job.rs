@@ -157,6 +157,11 @@ impl Ground {
         Ok(ground)
     }
 
+    /// Returns whether the job's containers can talk to the engine, by its socket on the host.
+    pub fn reaches_engine(&self) -> bool {
+        self.mounts.iter().any(|mount| reaches_engine(&mount.source))
+    }
+
     fn covers(&self, path: &str) -> bool {
         self.mounts.iter().any(|m| m.target.trim_end_matches('/') == path.trim_end_matches('/'))
     }
@@ -247,10 +252,21 @@ const HELPER_UMASK: &str = "0000";
 /// directory as it should be.
 fn temporary_directory(job: &JobSpec, builds_dir: &str) -> String {
     let directory = job.variable("RUNNER_TEMP_PROJECT_DIR").unwrap_or_default();
-    let below =
-        directory.strip_prefix(builds_dir).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
-    let plain = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if plain && below.ends_with(".tmp") { directory.to_owned() } else { String::new() }
+    let is_it = is_below(directory, builds_dir) && directory.ends_with(".tmp");
+    if is_it { directory.to_owned() } else { String::new() }
+}
+
+/// Returns whether a path is written as one below a directory: nothing in it leads up or elsewhere, links aside.
+pub fn is_below(path: &str, directory: &str) -> bool {
+    let below = path.strip_prefix(directory.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+    below.is_some_and(|below| below.split('/').all(|part| !matches!(part, "" | "." | "..")))
+}
+
+/// Tells whether a path of the host is the engine's socket or a directory that holds it.
+pub fn reaches_engine(source: &str) -> bool {
+    let source = source.trim_end_matches('/');
+    let is_socket = source.ends_with("/docker.sock") || source.ends_with("/podman.sock");
+    is_socket || matches!(source, "" | "/run" | "/var" | "/var/run" | "/run/podman" | "/run/docker")
 }
 
 /// Decides what a stage's wrapper is told.

@@ -11,5 +11,8 @@ pub mod spec;
 pub mod wish;
 
 pub use containers::Context;
-pub use job::{Ground, JobImages, JobPlan, Readiness, ServicePlan, effective_entrypoint, stage_options};
+pub use job::{
+    Ground, JobImages, JobPlan, Readiness, ServicePlan, effective_entrypoint, is_below, reaches_engine,
+    stage_options,
+};
 pub use wish::{ImageWish, ServiceWish, Wishes, check_platform, wrong_platform};

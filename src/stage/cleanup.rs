@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use futures_util::future::{join, join_all};
 
 use super::begin::Begun;
+use super::courier::Courier;
 use super::removal::persist;
 use crate::engine::{Engine, EngineError, Removal};
 use crate::job::names::LABEL_JOB;
@@ -23,7 +24,9 @@ const QUIET: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(15);
 
 /// Removes everything of the job. Nothing being there is fine.
-pub async fn run<E: Engine>(begun: &Begun, engine: &E) -> Result<(), Failure> {
+pub async fn run<E: Engine>(begun: &Begun, engine: &E, courier: &Courier) -> Result<(), Failure> {
+    // What the daemon holds of the job are its credentials, among other things.
+    courier.over(begun);
     let Begun { job, names, settings, .. } = begun;
     let mut errors: Vec<String> = Vec::new();
     let helper = names.helper();

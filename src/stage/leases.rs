@@ -17,6 +17,7 @@ pub fn drop_all(store: &Store, begun: &Begun) {
     store.drop_leases(&job_of(begun));
 }
 
-fn job_of(begun: &Begun) -> String {
+/// Returns a text that no other job has: its key and its server.
+pub(super) fn job_of(begun: &Begun) -> String {
     format!("{} {}", begun.names.key(), begun.job.server)
 }

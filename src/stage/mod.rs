@@ -9,6 +9,7 @@ pub mod around;
 pub mod begin;
 pub mod cleanup;
 pub mod config;
+pub mod courier;
 pub mod ended;
 pub mod exec;
 pub mod found;
@@ -24,3 +25,4 @@ pub mod services;
 
 pub use around::Around;
 pub use begin::Begun;
+pub use courier::Courier;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::apply::{self, NotMade};
 use super::around::Around;
 use super::begin::Begun;
+use super::courier::Courier;
 use super::found::{self, Found};
 use super::hint::BuildHint;
 use super::leases;
@@ -40,7 +41,12 @@ pub async fn run<E: Engine, R: Registries>(
     let native = Platform::new(&version.os, &version.arch, "");
     let wishes = Wishes::decide(job, &settings.job, &native)?;
     let Around { operator_dir, registries, store, who, disk, departure } = around;
+    let courier = {
+        let who = who.clone();
+        Courier::new(Some(store.place().clone()), move || who.clone())
+    };
     let leases = leases::of(begun, who);
+    let preparing = courier.preparing(begun, leases.owner());
     let ground = Ground::decide(job, names, settings, Some(leases.owner()))?;
     for note in wishes.notes.iter().chain(&ground.notes) {
         log.note(note);
@@ -50,7 +56,8 @@ pub async fn run<E: Engine, R: Registries>(
     let kept: Vec<&str> = ground.volumes.iter().filter(|v| v.kept).map(|v| v.name.as_str()).collect();
     let volumes = kept.iter().map(|name| VolumeUse::leased(name));
     leases.on_references(&store, &wishes, volumes, log).await;
-    let desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
+    let mut desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
+    desk.on_pull(preparing.of_pulls());
     let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
     let (client, storage) = (&Client::of(job), &Storage::new(disk, RoomRule::Job));
     let fetcher = Fetcher { engine, desk, client, settings, native, logins, leases, storage, log };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::apply::refused_container;
 use super::begin::Begun;
+use super::courier::Courier;
 use super::ended::{build_ended, ended, gone, helper_ended};
 use super::exec::{Ending, Place as ExecPlace, Stop};
 use super::handover;
@@ -33,6 +34,9 @@ const GIVE_UP: Duration = Duration::from_secs(20);
 /// The longest pause before a container is believed to have outlived its exec; all pauses together are twice that.
 const SETTLE: Duration = Duration::from_millis(400);
 
+/// The stage after which the checkout is there.
+const SOURCES: &str = "get_sources";
+
 /// Runs a stage.
 pub async fn run<E: Engine>(
     begun: &Begun,
@@ -41,6 +45,7 @@ pub async fn run<E: Engine>(
     step: &Step,
     out: JobOutput,
     stop: &mut Stop,
+    courier: &Courier,
 ) -> Result<(), Failure> {
     let script = read_bounded(script_path, MAX_SCRIPT_BYTES, "the script of the stage")?;
     let mark = format!("{:x}-{:x}", std::process::id(), now().as_nanos());
@@ -68,6 +73,9 @@ pub async fn run<E: Engine>(
         ))),
         Err(failure) => Err(failure),
     };
+    if verdict.is_ok() && step.name == SOURCES {
+        courier.has_sources(begun);
+    }
     // A reader that stands still does not hold a stage that is to end.
     let flushed = tokio::select! {
         flushed = out.finish(if regular { FLUSH } else { FLUSH_STOPPED }) => flushed,

@@ -160,10 +160,10 @@ impl<'a> Stage<'a> {
             }
             std::future::pending::<()>().await;
         };
-        let step = Step::of(&name);
+        let (step, courier) = (Step::of(&name), world.courier());
         let result = tokio::select! {
             biased;
-            result = Box::pin(run::run(&begun, &world.fake, &path, &step, out, &mut stop)) => result,
+            result = Box::pin(run::run(&begun, &world.fake, &path, &step, out, &mut stop, &courier)) => result,
             () = stopper => unreachable!(),
         };
         let took = begin.elapsed();

@@ -18,6 +18,7 @@ mod evict;
 mod flights;
 mod handover;
 mod killed;
+mod notices;
 mod pulls;
 mod race;
 mod refusals;

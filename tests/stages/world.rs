@@ -15,7 +15,7 @@ use hearth::image::ImageRef;
 use hearth::job::{Names, StageEnv};
 use hearth::outcome::{Failure, Fault};
 use hearth::settings::{PullPolicy, Settings};
-use hearth::stage::{Around, Begun, cleanup, prepare};
+use hearth::stage::{Around, Begun, Courier, cleanup, prepare};
 use hearth::store::{Batch, Proof, Sharing, Store, StorePlace};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -279,6 +279,12 @@ impl World {
         Around { operator_dir, registries, store: self.store(), who, disk, departure }
     }
 
+    /// Returns a stage's way to the daemon.
+    pub(crate) fn courier(&self) -> Courier {
+        let who = self.who.clone();
+        Courier::new(Some(StorePlace::new(&self.facts, Sharing::Group)), move || who.clone())
+    }
+
     /// Opens the facts, as each process does.
     pub(crate) fn store(&self) -> Store {
         let place = StorePlace::new(&self.facts, Sharing::Group);
@@ -293,7 +299,7 @@ impl World {
     /// Cleans up after the job.
     pub(crate) async fn cleanup(&self) -> Result<(), Failure> {
         let begun = self.begun();
-        Box::pin(cleanup::run(&begun, &self.fake)).await
+        Box::pin(cleanup::run(&begun, &self.fake, &self.courier())).await
     }
 
     /// Returns the calls so far, each with its object.
