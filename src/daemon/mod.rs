@@ -19,6 +19,7 @@ pub mod pressure;
 pub mod reap;
 pub mod report;
 pub mod round;
+pub mod scanning;
 pub mod signals;
 pub mod world;
 

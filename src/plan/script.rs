@@ -10,6 +10,7 @@ const STAGE: &str = include_str!("scripts/stage.sh");
 const STOP: &str = include_str!("scripts/stop.sh");
 const HELPER: &str = include_str!("scripts/helper.sh");
 const WAIT: &str = include_str!("scripts/wait.sh");
+const READ: &str = include_str!("scripts/read.sh");
 
 /// The file by which the helper says that the volumes are ready.
 pub const READY_FILE: &str = "/tmp/.hearth-ready";
@@ -19,6 +20,8 @@ pub const READY_LINE: &str = "ready";
 pub const EXIT_NO_RUNNER: i64 = 97;
 /// The helper's exit code for "a volume cannot be opened for all users".
 pub const EXIT_BAD_VOLUME: i64 = 96;
+/// The exit code of [`read`] for "there is no such directory, or a link leads to it".
+pub const EXIT_NO_CHECKOUT: i64 = 3;
 
 fn sh(script: String, arguments: &[&str]) -> Vec<String> {
     let mut command = vec!["sh".to_owned(), "-c".to_owned(), script];
@@ -114,6 +117,12 @@ pub fn add_hosts(lines: &[String]) -> Vec<String> {
     );
     command.extend(lines.iter().cloned());
     command
+}
+
+/// Returns the command that reads files of a checkout, each up to so many bytes; which ones comes on stdin. What it prints
+/// is told by `scripts/read.sh`. It ends with [`EXIT_NO_CHECKOUT`] where the checkout is not what it is called.
+pub fn read(checkout: &str, bytes: usize) -> Vec<String> {
+    sh(READ.to_owned(), &["hearth", checkout, &bytes.to_string()])
 }
 
 /// A service to wait for: its place in the job, a host name and its ports.

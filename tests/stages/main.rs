@@ -24,6 +24,7 @@ mod race;
 mod refusals;
 mod retries;
 mod room;
+mod scanning;
 mod service_logs;
 mod services;
 mod shelf;

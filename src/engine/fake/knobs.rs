@@ -28,6 +28,11 @@ impl Fake {
         self.program(move |run| (run.place == Place::Stage).then(|| program(run.stdin)));
     }
 
+    /// Says what a file of a checkout holds, by its path as containers see it.
+    pub fn checkout_has(&self, path: &str, holds: impl Into<Vec<u8>>) {
+        self.look(|state| state.texts.insert(path.to_owned(), holds.into()));
+    }
+
     /// Answers for one command, wherever it runs.
     pub fn command(&self, argv: &[&str], behaviour: Behaviour) {
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();

@@ -21,6 +21,8 @@ pub(super) enum Known {
     AddHosts { lines: Vec<String> },
     /// Waits for services: place, host and ports of each.
     Wait { seconds: u64, services: Vec<(String, String, Vec<u16>)> },
+    /// Reads files of a checkout, each up to so many bytes.
+    Read { checkout: String, bytes: usize },
 }
 
 fn script_of(command: &[String]) -> &str {
@@ -64,6 +66,8 @@ impl Known {
                 })
                 .collect();
             Some(Self::Wait { seconds: number(0), services })
+        } else if is(script::read("", 0)) {
+            Some(Self::Read { checkout: word(0), bytes: word(1).parse().unwrap_or_default() })
         } else {
             None
         }
@@ -124,6 +128,7 @@ mod tests {
             (script::identity(".s"), Known::Identity { state: ".s".into() }),
             (script::stop(100, "m"), Known::Stop { tenths: 100, name: "hearth-stage-m".into() }),
             (script::add_hosts(&["db:1.2.3.4".into()]), Known::AddHosts { lines: vec!["db:1.2.3.4".into()] }),
+            (script::read("/b/p", 9), Known::Read { checkout: "/b/p".into(), bytes: 9 }),
             (wait, Known::Wait { seconds: 9, services: vec![("1".into(), "db".into(), vec![5432, 80])] }),
         ] {
             assert_eq!(Known::of(&command), Some(known));

@@ -127,6 +127,7 @@ impl Life {
                     End::Code(0)
                 }
                 (None, Some(Known::Wait { seconds, services })) => self.wait(seconds, services).await,
+                (None, Some(Known::Read { checkout, bytes })) => self.read(&checkout, bytes).await,
                 (None, Some(Known::Idle)) => self.play(Behaviour::new().forever()).await,
                 (None, _) if !command.argv.first().is_some_and(|word| is_shell(word)) => {
                     let name = command.argv.first().map_or("", String::as_str);
@@ -246,6 +247,24 @@ impl Life {
             tell(Signal::Kill);
             let _ = tokio::time::timeout(Duration::from_millis(2500), gone()).await;
         }
+        End::Code(0)
+    }
+
+    /// Reads what [`Fake::checkout_has`] put there.
+    async fn read(&self, checkout: &str, most: usize) -> End {
+        let stdin = self.stdin.read_all().await;
+        let stdin = String::from_utf8_lossy(&stdin);
+        let mut lines = stdin.lines();
+        let Some(mark) = lines.next() else { return End::Code(4) };
+        for (number, path) in (1..).zip(lines) {
+            let path = format!("{checkout}/{path}");
+            let Some(file) = self.fake.look(|state| state.texts.get(&path).cloned()) else { continue };
+            let bytes = file.get(..most).unwrap_or(&file);
+            self.sink
+                .write(false, [format!("{mark} {number}\n").as_bytes(), bytes, b"\n"].concat().into())
+                .await;
+        }
+        self.sink.write(false, format!("{mark} end\n").into()).await;
         End::Code(0)
     }
 

@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     pub(super) containers: Vec<Container>,
     pub(super) execs: BTreeMap<String, Exec>,
+    /// What files of checkouts hold, by their paths in the containers.
+    pub(super) texts: BTreeMap<String, Vec<u8>>,
     pub(super) programs: Vec<Program>,
     pub(super) warnings: Vec<String>,
     pub(super) removal_takes: Duration,
@@ -113,6 +115,7 @@ impl State {
             volumes: BTreeMap::new(),
             containers: Vec::new(),
             execs: BTreeMap::new(),
+            texts: BTreeMap::new(),
             programs: Vec::new(),
             warnings: Vec::new(),
             removal_takes: Duration::ZERO,
