@@ -3,12 +3,13 @@
 CARGO ?= cargo
 # The demo's job image; by default a small Debian with a C compiler, made from packages.
 IMAGE ?=
-# Further arguments of the bench: --rounds N, --only TOPIC, --json FILE, --driver PROGRAM, --logs.
+# Further arguments of the benches: --only WHAT, --json FILE, --driver PROGRAM, --logs; of bench --rounds N, of bench-cold
+# --scale PART, --mbit N, --svg FILE.
 BENCH ?=
 # Further arguments of full-host: --jobs N, --images N.
 FULL_HOST ?=
 
-.PHONY: help build test deb demo bench full-host lint lint-rust lint-scripts lint-deny parts clean-parts
+.PHONY: help build test deb demo bench bench-cold full-host lint lint-rust lint-scripts lint-deny parts clean-parts
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +34,9 @@ demo: ## one job cold and again warm, with the seconds of both (IMAGE=... for an
 
 bench: ## measures jobs against the raw API and against a plain docker driver (BENCH="--rounds 15" for more rounds)
 	tests/parts/with.sh $(CARGO) bench --bench jobs -- $(BENCH)
+
+bench-cold: ## measures a first pipeline behind a slow link, cold and warm, and draws it (BENCH="--scale 0.5" for larger images)
+	tests/parts/with.sh $(CARGO) bench --bench cold -- $(or $(BENCH),--svg docs/cold-start.svg)
 
 full-host: ## fills a host with twice the images it may have, for hundreds of jobs, and prints the curve (FULL_HOST="--jobs 600" for more)
 	tests/parts/with.sh tests/parts/full-host.sh $(CARGO) $(FULL_HOST)
