@@ -22,7 +22,7 @@ impl<E: Engine> Evictor<'_, E> {
         let is_due = match occasion {
             Occasion::Tick => last.is_none_or(|last| now.abs_diff(last) >= EVERY.as_secs()),
             Occasion::NoSpace { .. } | Occasion::Command => true,
-            Occasion::AfterPull | Occasion::BeforePull { .. } => false,
+            Occasion::AfterPull | Occasion::BeforePull { .. } | Occasion::Ahead { .. } => false,
         };
         if !is_due {
             return;

@@ -1,6 +1,7 @@
 //! On which occasion images go, and what that asks for.
 
-use crate::policy::{Rules, Score, Water};
+use crate::policy::wanted::with_less_room;
+use crate::policy::{Rules, Score, Size, Water};
 use crate::settings::{Amount, CacheSettings, Marks, Rule};
 use crate::units::ByteSize;
 
@@ -28,6 +29,11 @@ pub enum Occasion {
         /// The bytes that were asked for; 0: not known.
         bytes: u64,
     },
+    /// What is missing of an image is about to be pulled, and no job waits for it.
+    Ahead {
+        /// What it needs.
+        needs: Size,
+    },
     /// An operator asked for it.
     Command,
 }
@@ -39,6 +45,9 @@ impl Occasion {
             Self::Tick | Self::AfterPull | Self::Command | Self::NoSpace { bytes: 0 } => String::new(),
             Self::BeforePull { bytes } | Self::NoSpace { bytes } => {
                 format!("an image of up to {}", ByteSize(bytes))
+            }
+            Self::Ahead { needs } => {
+                format!("an image of {} ahead of its time", ByteSize(needs.unpacked))
             }
         };
         let separator = if wanted.is_empty() || passed.is_empty() { "" } else { ": " };
@@ -83,6 +92,10 @@ pub(super) fn sharpen(rules: &Rules, occasion: &Occasion, room: Option<&Room>, u
                 let start = mark.start.saturating_add(bytes);
                 sharp.free_bytes = Some(Water { start, stop: mark.stop.max(start) });
             }
+        }
+        Occasion::Ahead { needs } => {
+            let sees_inodes = room.is_some_and(|room| room.free_inodes.is_some());
+            return with_less_room(rules, room.is_some(), sees_inodes, needs);
         }
         Occasion::NoSpace { bytes } => {
             let needed = if bytes == 0 { LEAST } else { bytes };

@@ -19,7 +19,7 @@ fn patience(occasion: &Occasion) -> Duration {
         Occasion::Tick | Occasion::AfterPull => Duration::ZERO,
         // A job waits for this: removals on a slow card take tens of seconds each.
         Occasion::BeforePull { .. } | Occasion::NoSpace { .. } => Duration::from_secs(120),
-        Occasion::Command => Duration::from_secs(30),
+        Occasion::Ahead { .. } | Occasion::Command => Duration::from_secs(30),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::Engine;
 use crate::outcome::Failure;
-use crate::policy::{Ending, Plan, Rules, Score, plan};
+use crate::policy::{Ending, Plan, Rules, Score, Size, plan};
 use crate::units::ByteSize;
 
 use super::apply::Errand;
@@ -27,18 +27,18 @@ impl<E: Engine> Evictor<'_, E> {
         self.turn_of(occasion, None, tell).await
     }
 
-    /// As [`Self::turn`], but nothing goes besides these images, by the engine's IDs; and of limits that cannot be kept so,
-    /// nothing is said.
+    /// As [`Self::turn`], for what is missing of an image that no job waits for: nothing goes besides these images, by the
+    /// engine's IDs, and of limits that cannot be kept so nothing is said.
     ///
     /// # Errors
     /// An engine that does not answer.
-    pub async fn turn_among(
+    pub async fn turn_ahead(
         &self,
-        occasion: Occasion,
+        needs: Size,
         may_go: &[String],
         tell: &mut dyn FnMut(Told),
     ) -> Result<Report, Failure> {
-        self.turn_of(occasion, Some(may_go), tell).await
+        self.turn_of(Occasion::Ahead { needs }, Some(may_go), tell).await
     }
 
     async fn turn_of(
@@ -53,7 +53,7 @@ impl<E: Engine> Evictor<'_, E> {
         if !self.store.is_working() {
             return Ok(Report { blocked: Some(Blocked::NoStore), ..Report::default() });
         }
-        if matches!(occasion, Occasion::AfterPull | Occasion::BeforePull { .. }) {
+        if matches!(occasion, Occasion::AfterPull | Occasion::BeforePull { .. } | Occasion::Ahead { .. }) {
             let room = self.site().await?.measure(self.here.disk);
             if room.is_some() && !pressing(self.cache, room.as_ref(), &occasion) {
                 let ending = Some(Ending::NotNeeded);
@@ -69,11 +69,9 @@ impl<E: Engine> Evictor<'_, E> {
             report.keep(&told);
             tell(told);
         };
-        if may_go.is_none() {
-            self.cut_build_cache(&occasion, &mut keeping).await;
-        }
+        self.cut_build_cache(&occasion, &mut keeping).await;
         let (turned, sight) = self.rounds(&occasion, may_go, &mut keeping).await?;
-        if turned.blocked.is_none() && may_go.is_none() {
+        if turned.blocked.is_none() {
             self.drop_volumes(&sight, &occasion, &mut keeping).await;
         }
         let after = self.measure(&sight).await;
@@ -133,6 +131,11 @@ impl<E: Engine> Evictor<'_, E> {
                     break;
                 }
             };
+            // What no job waits for takes nothing from its place that would not be enough.
+            if may_go.is_some() && matches!(plan.ending, Ending::NothingLeft { .. }) {
+                turned.ending = Some(plan.ending);
+                break;
+            }
             if round == 0 && !words.is_empty() && !plan.removals.is_empty() {
                 tell(Told::Begins(words.clone()));
             }

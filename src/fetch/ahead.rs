@@ -123,7 +123,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     /// Says what is missing of what shall be pulled.
-    async fn missing(
+    pub(super) async fn missing(
         &self,
         inquiry: &Inquiry<'_>,
         wanted: &Pull,
@@ -136,7 +136,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// The layers of what shall be pulled: those on record, else those of its manifest. `None`: it cannot be read, or is not to
     /// be asked for.
-    pub(super) async fn layers_of(
+    async fn layers_of(
         &self,
         inquiry: &Inquiry<'_>,
         wanted: &Pull,
@@ -157,22 +157,25 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let Some(blobs) = inquiry.manifest.borrow().as_ref().map(|body| body.layers.clone()) else {
             return Ok(None);
         };
-        let layers = self.name_layers(&blobs);
-        self.learn_layers(inquiry, wanted, layers.clone());
+        let Some(repository) = inquiry.wish.reference.full_repository() else { return Ok(None) };
+        let layers = self.name_layers(&repository, &blobs);
+        self.learn_layers(inquiry, wanted, repository, layers.clone());
         Ok(Some(layers))
     }
 
-    /// Gives layers the names that they have on record. A manifest names them by other digests than engines do; but layers that
-    /// weigh to the byte what another image's lowest ones do are taken for those.
-    fn name_layers(&self, blobs: &[Blob]) -> Vec<Layer> {
+    /// Gives layers the names that they have on record. A manifest names them by other digests than engines do; but the lowest
+    /// ones, where they weigh to the byte what those of another image of the repository do, are taken for those. Never all of
+    /// them: something is new.
+    fn name_layers(&self, repository: &str, blobs: &[Blob]) -> Vec<Layer> {
+        let lower = &blobs[..blobs.len().saturating_sub(1)];
         let mut known: Vec<Layer> = Vec::new();
         self.desk.store.contents_that(
-            |content| content.engine_id.is_some(),
+            |content| content.engine_id.is_some() && content.repository == repository,
             |mut content| {
                 let is_same = |(layer, blob): &(&Layer, &Blob)| {
                     !layer.estimated && layer.compressed == Some(blob.bytes)
                 };
-                let same = content.layers.iter().zip(blobs).take_while(is_same).count();
+                let same = content.layers.iter().zip(lower).take_while(is_same).count();
                 if same > known.len() {
                     content.layers.truncate(same);
                     known = content.layers;
@@ -190,8 +193,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     }
 
     /// Notes the layers of what is not here, so that its manifest need not be fetched again.
-    fn learn_layers(&self, inquiry: &Inquiry<'_>, wanted: &Pull, layers: Vec<Layer>) {
-        let Some(repository) = inquiry.wish.reference.full_repository() else { return };
+    fn learn_layers(&self, inquiry: &Inquiry<'_>, wanted: &Pull, repository: String, layers: Vec<Layer>) {
         let asked = inquiry.wish.platform.as_ref().unwrap_or(self.native);
         let key = ContentKey {
             digest: self.digest_to_pull(inquiry, wanted).to_owned(),
@@ -209,13 +211,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             DigestNames::OnlyNamed => StoreKind::Containerd,
         };
         let missing = layers.iter().filter(|layer| !here.contains(&layer.chain));
-        missing.fold(Size::default(), |sum, layer| {
-            let one = on_disk(kind, None, layer.unpacked, layer.compressed);
-            Size {
-                compressed: sum.compressed.saturating_add(one.compressed),
-                unpacked: sum.unpacked.saturating_add(one.unpacked),
-                inodes: sum.inodes.saturating_add(one.inodes),
-            }
+        missing.fold(Size::default(), |mut sum, layer| {
+            sum += on_disk(kind, None, layer.unpacked, layer.compressed);
+            sum
         })
     }
 }

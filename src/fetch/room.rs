@@ -22,7 +22,7 @@ use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::outcome::Failure;
 use crate::policy::Ending;
-use crate::store::{Content, Layer, Lease};
+use crate::store::{Content, Lease};
 use crate::units::ByteSize;
 
 /// How often a leader gives a sign of life while it makes room.
@@ -130,9 +130,11 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             *waited |= told == Told::Waits;
             tell(self.log, &told);
         };
-        let turn = match &self.storage.rule {
-            RoomRule::Job => evictor.turn(occasion, &mut told).await,
-            RoomRule::Ahead { may_go } => evictor.turn_among(occasion, may_go, &mut told).await,
+        let turn = match (&self.storage.rule, occasion) {
+            (RoomRule::Ahead { may_go }, Occasion::Ahead { needs }) => {
+                evictor.turn_ahead(needs, may_go, &mut told).await
+            }
+            _ => evictor.turn(occasion, &mut told).await,
         };
         let warn = |failure: &Failure| {
             self.log.warn(format!("WARNING: no room could be made: {}", failure.message));
@@ -142,11 +144,9 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 
     /// Makes sure that there is room for what no job waits for.
     async fn room_ahead(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<(), PullFault> {
-        let bytes = match self.layers_of(inquiry, wanted, true).await? {
-            Some(layers) => bytes_of(&layers, &self.layers_here().await),
-            None => 0,
-        };
-        let report = self.turn(Occasion::BeforePull { bytes }, &mut false).await.unwrap_or_default();
+        let needs = self.missing(inquiry, wanted, true).await?.unwrap_or_default();
+        let report = self.turn(Occasion::Ahead { needs }, &mut false).await.unwrap_or_default();
+        let bytes = needs.unpacked.saturating_add(needs.compressed);
         said(self.log, &report);
         let fits = match &report.blocked {
             // Where no limit is kept the disk itself is one.
@@ -177,7 +177,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         }
         let known = self.content_of(wanted);
         let most = match (&known, transfer(inquiry)) {
-            (Some(content), _) => bytes_of(&content.layers, &BTreeSet::new()),
+            (Some(content), _) => bytes_of(content, &BTreeSet::new()),
             (None, Some(compressed)) => compressed.saturating_add(Compressed::unpacked(compressed)),
             (None, None) => return,
         };
@@ -186,7 +186,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
             return;
         }
         let bytes = match known {
-            Some(content) => bytes_of(&content.layers, &self.layers_here().await),
+            Some(content) => bytes_of(&content, &self.layers_here().await),
             None => most,
         };
         self.make_room(Occasion::BeforePull { bytes }).await;
@@ -265,8 +265,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let known = self.content_of(wanted);
         let told =
             transfer(inquiry).map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
-        let bytes =
-            known.map(|content| bytes_of(&content.layers, &BTreeSet::new())).or(told).unwrap_or_default();
+        let bytes = known.map(|content| bytes_of(&content, &BTreeSet::new())).or(told).unwrap_or_default();
         self.leading(self.make_room_once(bytes), meeting, place).await
     }
 
@@ -303,8 +302,8 @@ fn transfer(inquiry: &Inquiry<'_>) -> Option<u64> {
 }
 
 /// What a pull of an image needs where these layers are here: compressed ones for a while, and the unpacked ones.
-fn bytes_of(layers: &[Layer], here: &BTreeSet<String>) -> u64 {
-    let missing = layers.iter().filter(|layer| !here.contains(&layer.chain));
+fn bytes_of(content: &Content, here: &BTreeSet<String>) -> u64 {
+    let missing = content.layers.iter().filter(|layer| !here.contains(&layer.chain));
     missing.fold(0, |sum: u64, layer| {
         let unpacked =
             layer.unpacked.or_else(|| layer.compressed.map(Compressed::unpacked)).unwrap_or_default();

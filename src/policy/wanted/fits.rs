@@ -58,7 +58,8 @@ pub fn fits(snapshot: &Snapshot, rules: &Rules, needs: Size, worth: f64, now: f6
     if let Some(water) = rules.image_bytes.filter(|water| needs.unpacked > water.start) {
         return Fit::NoRoom { bytes: needs.unpacked - water.start, inodes: 0 };
     }
-    let plan = match plan(snapshot, &with_less_room(rules, snapshot, needs), now) {
+    let (bytes, inodes) = (snapshot.disk.free_bytes.is_some(), snapshot.disk.free_inodes.is_some());
+    let plan = match plan(snapshot, &with_less_room(rules, bytes, inodes, needs), now) {
         Ok(plan) => plan,
         Err(PlanError::PinsBeyondBudget { pinned, budget }) => {
             return Fit::NoRoom { bytes: pinned.saturating_sub(budget), inodes: 0 };
@@ -78,8 +79,9 @@ pub fn fits(snapshot: &Snapshot, rules: &Rules, needs: Size, worth: f64, now: f6
     }
 }
 
-/// The marks as they have to be kept beforehand. There is no hysteresis: that is for what jobs pull.
-fn with_less_room(rules: &Rules, snapshot: &Snapshot, needs: Size) -> Rules {
+/// Returns the marks as they have to be kept beforehand, on a disk that tells of its free bytes and inodes or not. There is no
+/// hysteresis: that is for what jobs pull.
+pub fn with_less_room(rules: &Rules, bytes: bool, inodes: bool, needs: Size) -> Rules {
     let exactly = |mark: u64| Water { start: mark, stop: mark };
     let more_free = |water: Option<Water>, more: u64| {
         Some(exactly(water.map_or(0, |water| water.start).saturating_add(more)))
@@ -87,8 +89,8 @@ fn with_less_room(rules: &Rules, snapshot: &Snapshot, needs: Size) -> Rules {
     let coming = needs.unpacked.saturating_add(needs.compressed);
     Rules {
         image_bytes: rules.image_bytes.map(|water| exactly(water.start.saturating_sub(needs.unpacked))),
-        free_bytes: snapshot.disk.free_bytes.and_then(|_| more_free(rules.free_bytes, coming)),
-        free_inodes: snapshot.disk.free_inodes.and_then(|_| more_free(rules.free_inodes, needs.inodes)),
+        free_bytes: more_free(rules.free_bytes, coming).filter(|_| bytes),
+        free_inodes: more_free(rules.free_inodes, needs.inodes).filter(|_| inodes),
         ..rules.clone()
     }
 }

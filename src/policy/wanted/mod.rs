@@ -14,7 +14,7 @@ mod rank;
 
 pub use candidate::{Candidate, Demand, Soon, Source};
 pub use cut::{Loses, Running, cut};
-pub use fits::{Fit, fits};
+pub use fits::{Fit, fits, with_less_room};
 pub use foresight::{Absent, Foresight, missing};
 pub use looks::next_look;
 pub use manners::{Held, Host, may_begin};
