@@ -10,6 +10,7 @@ use super::flight::{Heir, Meeting, Place, State, Traveller, Turn};
 use super::inquiry::Inquiry;
 use super::pull::{self, Pulled, Watchers};
 use super::registries::Registries;
+use super::room::transfer;
 use super::{Fetcher, fits};
 use crate::engine::{Engine, PullRequest, Tagging};
 use crate::image::decide::Pull;
@@ -69,7 +70,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         self.leases.on_digests(&self.desk.store, digests, self.log).await;
         let sources = self.sources(image, self.digest_to_pull(inquiry, wanted), wanted)?;
         let repository = image.full_repository().unwrap_or_default();
-        self.desk.pulls(&format!("{repository}@{}", wanted.digest), inquiry.transfer.get());
+        self.desk.pulls(&format!("{repository}@{}", wanted.digest), transfer(inquiry));
         let brought = self.together(inquiry, wanted, &sources).await?;
         if image.tag().is_some() && image.digest().is_none() {
             let named =

@@ -297,7 +297,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
 }
 
 /// What a pull transfers, where a manifest told; layers that are here count too.
-fn transfer(inquiry: &Inquiry<'_>) -> Option<u64> {
+pub(super) fn transfer(inquiry: &Inquiry<'_>) -> Option<u64> {
     inquiry.manifest.borrow().as_ref().map(ManifestBody::bytes)
 }
 
