@@ -3,7 +3,7 @@
 //! The modules follow the way of one job. Pure modules decide and know nothing of the world ([`job`], [`image`],
 //! [`plan`], [`policy`], [`scan`], [`units`], [`outcome`]); edges touch one part of the world each ([`settings`],
 //! [`engine`], [`store`], [`registry`], [`notice`], [`host`]); shells join them ([`evict`], [`fetch`], [`stage`], [`runner`],
-//! [`operator`], [`daemon`]). ARCHITECTURE.md
+//! [`operator`], [`daemon`], [`prefetch`]). ARCHITECTURE.md
 //! tells the whole.
 
 pub mod cli;
@@ -21,6 +21,7 @@ pub mod operator;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod prefetch;
 pub mod record;
 pub mod registry;
 pub mod runner;

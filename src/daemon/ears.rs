@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::attention::Attention;
@@ -32,13 +32,21 @@ pub struct Ears {
     pub asked: Asked,
     /// How long work may go on once the daemon is to end.
     drain: Duration,
+    /// Tells the others that the daemon is to end.
+    ending: watch::Sender<bool>,
 }
 
 impl Ears {
     /// Listens to wishes; work may go on for `drain` once the wish to end has come.
     pub fn new(wishes: mpsc::Receiver<Wish>, drain: Duration) -> Self {
         let (attention, asked) = (Attention::default(), Asked::default());
-        Self { wishes, events: None, attention, deaf: None, asked, drain }
+        let (ending, _) = watch::channel(false);
+        Self { wishes, events: None, attention, deaf: None, asked, drain, ending }
+    }
+
+    /// Returns what says that the daemon is to end, from the moment on at which that is heard.
+    pub fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
     }
 
     /// Listens to an engine's events from now on, or to none.
@@ -62,6 +70,7 @@ impl Ears {
             None if self.asked.end.is_some() => std::future::pending().await,
             Some(Wish::Stop) | None => {
                 self.asked.end.get_or_insert_with(|| Instant::now() + self.drain);
+                self.ending.send_replace(true);
             }
         }
     }

@@ -2,17 +2,21 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures_util::future::join;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::agenda::{Agenda, Step, Why};
 use super::attention::Attention;
 use super::ears::Ears;
 use super::journal::{Journal, Level};
+use super::ledger::Ledger;
 use super::lock::Lock;
 use super::notify::Notifier;
+use super::prefetch::Prefetcher;
 use super::pressure;
 use super::report::{EngineReport, Report, Said};
 use super::round::{Round, Rounded};
@@ -22,26 +26,36 @@ use crate::engine::{Engine, Events};
 use crate::evict::Site;
 use crate::outcome::Failure;
 use crate::settings::Settings;
-use crate::store::{Store, StorePlace};
+use crate::store::Store;
 
 /// How long what is under way may go on once the daemon is to end: it shall be gone within ten seconds.
 const DRAIN: Duration = Duration::from_secs(8);
 /// Nobody waits for a sign of life.
 const NEVER: Duration = Duration::from_secs(86_400);
 
+/// What the rest of the daemon goes by, as the life finds it.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The settings in force.
+    pub settings: Rc<Settings>,
+    /// Whether the engine answers.
+    pub engine: bool,
+    /// How often something happened that may change which images are here.
+    pub news: u64,
+}
+
 /// The daemon.
 pub struct Daemon<'a, W: World> {
     world: &'a W,
     journal: &'a Journal,
     notifier: &'a Notifier,
-    settings: Settings,
-    place: StorePlace,
+    ledger: &'a Ledger<'a>,
+    settings: Rc<Settings>,
     agenda: Agenda,
-    report: Report,
+    standing: watch::Sender<Standing>,
     /// Where the engine keeps images.
     site: Site,
     began: Instant,
-    _lock: Lock,
 }
 
 /// Makes this process the host's daemon, and looks after the host until it is asked to end.
@@ -54,8 +68,27 @@ pub async fn run<W: World>(
     wishes: mpsc::Receiver<Wish>,
 ) -> Result<(), Failure> {
     let notifier = Notifier::default();
-    let daemon = Daemon::new(world, journal, &notifier)?;
-    let mut life = pin!(daemon.live(Ears::new(wishes, DRAIN)));
+    let settings = Rc::new(world.settings()?);
+    let place = world.store(&settings).ok_or_else(|| {
+        Failure::system("there is no place for this host's store: neither [store] dir nor HOME is set")
+    })?;
+    let now = world.moment().wall;
+    // It makes its directory with the rights it needs; what is wrong with it is said in rounds.
+    drop(Store::open(&place, now));
+    let _lock = Lock::take(&place, world.process().pid)?;
+    let ledger = Ledger::new(first_report(world), place, journal);
+    let (standing, stands) =
+        watch::channel(Standing { settings: Rc::clone(&settings), engine: false, news: 0 });
+    let ears = Ears::new(wishes, DRAIN);
+    let prefetcher = Prefetcher::new(world, journal, &ledger, stands, ears.ending());
+    let agenda = Agenda::new(&settings.daemon);
+    let (notifier, ledger, began) = (&notifier, &ledger, Instant::now());
+    let daemon =
+        Daemon { world, journal, notifier, ledger, settings, agenda, standing, site: Site::Elsewhere, began };
+    let mut life = pin!(async {
+        let (daemon, ()) = join(daemon.live(ears), prefetcher.live(DRAIN)).await;
+        daemon.end();
+    });
     let every = notifier.alive_every();
     loop {
         tokio::select! {
@@ -65,42 +98,20 @@ pub async fn run<W: World>(
     }
 }
 
-impl<'a, W: World> Daemon<'a, W> {
-    fn new(world: &'a W, journal: &'a Journal, notifier: &'a Notifier) -> Result<Self, Failure> {
-        let settings = world.settings()?;
-        let place = world.store(&settings).ok_or_else(|| {
-            Failure::system("there is no place for this host's store: neither [store] dir nor HOME is set")
-        })?;
-        let now = world.moment().wall;
-        // It makes its directory with the rights it needs; what is wrong with it is said in rounds.
-        drop(Store::open(&place, now));
-        let lock = Lock::take(&place, world.process().pid)?;
-        let now = now.as_secs();
-        let report = Report {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: world.process().pid,
-            since: now,
-            engine: EngineReport { since: now, ..EngineReport::default() },
-            ..Report::default()
-        };
-        let agenda = Agenda::new(&settings.daemon);
-        let began = Instant::now();
-        Ok(Self {
-            world,
-            journal,
-            notifier,
-            settings,
-            place,
-            agenda,
-            report,
-            site: Site::Elsewhere,
-            began,
-            _lock: lock,
-        })
+fn first_report<W: World>(world: &W) -> Report {
+    let since = world.moment().wall.as_secs();
+    Report {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: world.process().pid,
+        since,
+        engine: EngineReport { since, ..EngineReport::default() },
+        ..Report::default()
     }
+}
 
-    async fn live(mut self, mut ears: Ears) {
-        let (version, facts) = (&self.report.version, self.place.directory.display());
+impl<W: World> Daemon<'_, W> {
+    async fn live(mut self, mut ears: Ears) -> Self {
+        let (version, facts) = (env!("CARGO_PKG_VERSION"), self.ledger.place().directory.display());
         let words = format!("hearth {version} looks after this host; its facts are in {facts}");
         self.journal.say(Level::Info, words);
         self.notifier.ready("waiting for the engine");
@@ -127,7 +138,7 @@ impl<'a, W: World> Daemon<'a, W> {
                         world: self.world,
                         engine: way,
                         settings: &self.settings,
-                        place: &self.place,
+                        place: self.ledger.place(),
                         journal: self.journal,
                         stopping: &stopping,
                     };
@@ -166,13 +177,14 @@ impl<'a, W: World> Daemon<'a, W> {
             }
             if ears.attention.news_of_images() {
                 self.agenda.heard(self.now());
+                self.standing.send_modify(|standing| standing.news += 1);
             }
             if std::mem::take(&mut ears.asked.reload) && ears.asked.end.is_none() && self.reload() {
                 engine = None;
                 ears.listen(None);
             }
         }
-        self.end();
+        self
     }
 
     fn now(&self) -> Duration {
@@ -183,23 +195,27 @@ impl<'a, W: World> Daemon<'a, W> {
         let endpoint = engine.endpoint().to_owned();
         self.journal.well("engine", &format!("the engine at {endpoint} answers again"));
         self.engine_answers(true);
-        self.report.engine.endpoint = endpoint;
+        self.ledger.change(|report| report.engine.endpoint = endpoint);
         self.agenda.connected(self.began.elapsed());
     }
 
     fn engine_answers(&mut self, answers: bool) {
-        let engine = &mut self.report.engine;
-        if engine.answers != answers {
-            (engine.answers, engine.since) = (answers, self.world.moment().wall.as_secs());
-        }
+        let now = self.world.moment().wall.as_secs();
+        self.ledger.change(|Report { engine, .. }| {
+            if engine.answers != answers {
+                (engine.answers, engine.since) = (answers, now);
+            }
+        });
+        self.standing.send_modify(|standing| standing.engine = answers);
     }
 
     fn failed(&mut self, words: &str) {
-        let first = self.report.engine.answers || self.report.last_error.is_none();
+        let first = self.ledger.look(|report| report.engine.answers || report.last_error.is_none());
         self.journal.trouble("engine", Level::Warning, format!("{words}; it is tried again and again"));
         self.agenda.failed(self.began.elapsed());
         self.engine_answers(false);
-        self.report.last_error = Some(Said::new(self.world.moment().wall, words));
+        let said = Said::new(self.world.moment().wall, words);
+        self.ledger.change(|report| report.last_error = Some(said));
         self.notifier.status("waiting for the engine");
         if first {
             self.write_report();
@@ -209,16 +225,22 @@ impl<'a, W: World> Daemon<'a, W> {
     fn rounded(&mut self, why: Why, took: Duration, rounded: Rounded) {
         self.agenda.done(self.now(), why);
         let room = self.site.measure(&|dir| self.world.disk(dir));
-        self.report.disk = pressure::report(&self.site, room.as_ref());
+        let disk = pressure::report(&self.site, room.as_ref());
         let now = self.world.moment().wall;
-        let Rounded { mut report, doubt, .. } = rounded;
-        (report.at, report.why, report.seconds) = (now.as_secs(), why.to_string(), took.as_secs_f64());
-        if let Some(problem) = report.problems.first() {
-            self.report.last_error = Some(Said::new(now, problem));
+        let Rounded { report: mut round, doubt, .. } = rounded;
+        (round.at, round.why, round.seconds) = (now.as_secs(), why.to_string(), took.as_secs_f64());
+        if round.done.images > 0 {
+            self.standing.send_modify(|standing| standing.news += 1);
         }
-        self.report.total.add(report.done);
-        self.report.clock = doubt;
-        self.report.last_round = Some(report);
+        self.ledger.change(|report| {
+            report.disk = disk;
+            if let Some(problem) = round.problems.first() {
+                report.last_error = Some(Said::new(now, problem));
+            }
+            report.total.add(round.done);
+            report.clock = doubt;
+            report.last_round = Some(round);
+        });
         self.notifier.status("looking after the host");
         self.write_report();
     }
@@ -227,7 +249,8 @@ impl<'a, W: World> Daemon<'a, W> {
         let room = self.site.measure(&|dir| self.world.disk(dir));
         let too_full = room.is_some_and(|room| pressure::is_too_full(&room, &self.settings.cache));
         self.agenda.watched(self.now(), too_full);
-        self.report.disk = pressure::report(&self.site, room.as_ref());
+        let disk = pressure::report(&self.site, room.as_ref());
+        self.ledger.change(|report| report.disk = disk);
         if attention.owner_died(&self.world.moment(), |process| self.world.liveness(process)) {
             self.agenda.want(Why::OwnerGone);
         }
@@ -240,11 +263,13 @@ impl<'a, W: World> Daemon<'a, W> {
         let is_good = loaded.is_ok();
         match loaded {
             Ok(settings) => {
-                if self.world.store(&settings).as_ref() != Some(&self.place) {
+                if self.world.store(&settings).as_ref() != Some(&self.ledger.place()) {
                     let words = "the store's directory is another one now: the daemon uses the old one until it is restarted";
                     self.journal.say(Level::Warning, words);
                 }
-                self.settings = settings;
+                self.settings = Rc::new(settings);
+                let settings = Rc::clone(&self.settings);
+                self.standing.send_modify(|standing| standing.settings = settings);
                 self.agenda.reloaded(self.began.elapsed(), &self.settings.daemon);
                 self.agenda.disconnected();
                 self.journal.say(Level::Notice, "the settings were read anew");
@@ -252,7 +277,8 @@ impl<'a, W: World> Daemon<'a, W> {
             Err(failure) => {
                 let words =
                     format!("the new settings are not right, so the old ones stay in force: {failure}");
-                self.report.last_error = Some(Said::new(self.world.moment().wall, &words));
+                let said = Said::new(self.world.moment().wall, &words);
+                self.ledger.change(|report| report.last_error = Some(said));
                 self.journal.say(Level::Error, words);
                 self.write_report();
             }
@@ -261,27 +287,18 @@ impl<'a, W: World> Daemon<'a, W> {
         is_good
     }
 
-    fn end(&mut self) {
+    fn end(self) {
         self.notifier.stopping();
-        self.report.next_round = None;
-        self.put_down();
+        self.ledger.change(|report| report.next_round = None);
+        self.ledger.write();
         self.journal.say(Level::Info, "the daemon ends");
     }
 
     fn write_report(&mut self) {
         let wait = self.agenda.next_tick().saturating_sub(self.now());
-        self.report.next_round = Some((self.world.moment().wall + wait).as_secs());
-        self.put_down();
-    }
-
-    fn put_down(&self) {
-        match self.report.write(&self.place) {
-            Ok(()) => self.journal.well("report", "what the daemon does can be written down again"),
-            Err(error) => {
-                let words = format!("what the daemon does cannot be written down for hearth status: {error}");
-                self.journal.trouble("report", Level::Warning, words);
-            }
-        }
+        let next = (self.world.moment().wall + wait).as_secs();
+        self.ledger.change(|report| report.next_round = Some(next));
+        self.ledger.write();
     }
 }
 

@@ -11,10 +11,11 @@ pub mod attention;
 pub mod choice;
 pub mod ears;
 pub mod journal;
+pub mod ledger;
 pub mod life;
 pub mod lock;
-
 pub mod notify;
+pub mod prefetch;
 pub mod pressure;
 pub mod reap;
 pub mod report;

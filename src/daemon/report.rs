@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::prefetch::Planned;
 use crate::store::StorePlace;
 
 const FILE: &str = "daemon.json";
@@ -31,6 +32,8 @@ pub struct Report {
     pub last_round: Option<RoundReport>,
     /// What all rounds did.
     pub total: Done,
+    /// What is brought ahead of jobs.
+    pub prefetch: PrefetchReport,
     /// What went wrong last.
     pub last_error: Option<Said>,
     /// When the next round comes at the latest; `None`: the daemon ends.
@@ -63,6 +66,42 @@ pub struct DiskReport {
     pub inodes: u64,
     /// Inodes that are free.
     pub free_inodes: u64,
+}
+
+/// What is brought ahead of jobs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrefetchReport {
+    /// What is being brought; `None`: nothing.
+    pub now: Option<Fetching>,
+    /// What would come next, the best first, and what it waits for.
+    pub next: Vec<Planned>,
+    /// Tags in use that only jobs can read: whether they moved is not looked up.
+    pub jobs_only: Vec<String>,
+    /// How many tags are looked up.
+    pub polled: u64,
+    /// When one was looked up last; `None`: none was yet.
+    pub polled_at: Option<u64>,
+    /// Compressed bytes that were brought ahead in this calendar month.
+    pub month_bytes: u64,
+    /// What was brought last, or why it did not come.
+    pub last: Option<Said>,
+}
+
+/// An image on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fetching {
+    /// The full reference.
+    pub name: String,
+    /// Who wants it, as [`Planned::source`].
+    pub source: String,
+    /// Why, in a few words.
+    pub why: String,
+    /// Since when it comes.
+    pub since: u64,
+    /// Compressed bytes that are to come; `None`: not known.
+    pub bytes: Option<u64>,
 }
 
 /// One round.

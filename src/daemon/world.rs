@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::engine::{Docker, Engine, endpoint};
-use crate::evict::{self, Room};
-use crate::host::{self, Host};
+use crate::evict::{self, Disks, Room};
+use crate::fetch::{self, Online, Registries};
+use crate::host::{self, Host, Who};
 use crate::moment::{Liveness, Moment, Process};
 use crate::outcome::Failure;
+use crate::policy::LocalTime;
 use crate::settings::{self, Settings, Sources};
 use crate::stage::around;
 use crate::store::StorePlace;
@@ -28,6 +31,8 @@ const LONGEST_CHOICE: Duration = Duration::from_secs(3600);
 pub trait World {
     /// The kind of engine.
     type Engine: Engine;
+    /// Who answers questions about manifests.
+    type Registries: Registries;
 
     /// Reads the settings.
     ///
@@ -41,6 +46,12 @@ pub trait World {
     /// The engine's address is none.
     fn engine(&self, settings: &Settings) -> Result<Self::Engine, Failure>;
 
+    /// Makes a new way to the registries; nothing is set up yet.
+    fn registries(&self, settings: &Settings) -> Self::Registries;
+
+    /// Returns the directory of the operator's `config.json`; `None`: there is none.
+    fn operator_dir(&self, settings: &Settings) -> Option<PathBuf>;
+
     /// Returns where facts are kept; `None`: there is no place for them.
     fn store(&self, settings: &Settings) -> Option<StorePlace>;
 
@@ -50,9 +61,24 @@ pub trait World {
     /// Returns whether a time server has set the clock since boot; `None`: the system does not say.
     async fn clock_is_set(&self) -> Option<bool>;
 
+    /// Returns a time as the clocks on this host's wall show it.
+    fn local_time(&self, at: Duration) -> LocalTime {
+        host::local_time(at)
+    }
+
+    /// Returns when the calendar month of a time began on this host's wall.
+    fn month_began(&self, at: Duration) -> Duration {
+        host::month_began(at)
+    }
+
     /// Measures a directory's disk; `None`: the directory cannot be seen.
     fn disk(&self, dir: &Path) -> Option<Room> {
         evict::disk(dir)
+    }
+
+    /// Returns what measures disks, for as long as it is needed.
+    fn disks(&self) -> Disks {
+        Rc::new(evict::disk)
     }
 
     /// Begins to choose the rule that images are ranked by, in a process of its own: see [`super::choice`].
@@ -63,6 +89,9 @@ pub trait World {
 
     /// Returns the daemon's own process.
     fn process(&self) -> Process;
+
+    /// Returns the daemon's own process and how it sees others, for as long as it is needed.
+    fn who(&self) -> Who;
 }
 
 /// The real surroundings.
@@ -75,6 +104,7 @@ pub struct OnHost<'a> {
 
 impl World for OnHost<'_> {
     type Engine = Docker;
+    type Registries = Online;
 
     fn settings(&self) -> Result<Settings, Failure> {
         let Self { host, config } = self;
@@ -86,6 +116,15 @@ impl World for OnHost<'_> {
         let variable = self.host.var("DOCKER_HOST").and_then(|value| value.to_str());
         let endpoint = endpoint(settings.engine.host.as_deref(), variable);
         Ok(Docker::new(&endpoint, settings.engine.timeout, None)?)
+    }
+
+    fn registries(&self, settings: &Settings) -> Online {
+        around::registries(self.host, settings)
+    }
+
+    fn operator_dir(&self, settings: &Settings) -> Option<PathBuf> {
+        let path = |name: &str| self.host.var(name).map(Path::new);
+        fetch::operator_dir(settings.pull.docker_config_dir.as_deref(), path("DOCKER_CONFIG"), path("HOME"))
     }
 
     fn store(&self, settings: &Settings) -> Option<StorePlace> {
@@ -135,5 +174,10 @@ impl World for OnHost<'_> {
     fn process(&self) -> Process {
         let pid = std::process::id();
         host::process(pid).unwrap_or(Process { pid, ..Process::default() })
+    }
+
+    fn who(&self) -> Who {
+        // What the daemon does belongs to no runner: it vouches for itself.
+        Who::new(self.process(), self.process(), host::moment, host::liveness)
     }
 }

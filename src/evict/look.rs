@@ -63,6 +63,11 @@ impl Sight {
         self.names.get(id).map_or(id, |names| &names.called)
     }
 
+    /// Returns what a layer takes on this host, or would take.
+    pub fn size(&self, layer: &Layer) -> crate::policy::Size {
+        size(self.kind, self.inode_bytes, layer.unpacked, layer.compressed)
+    }
+
     /// Returns what all images take together.
     pub fn used(&self) -> u64 {
         super::snapshot::used(&self.snapshot)

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use hearth::daemon::report::Report;
 use hearth::daemon::signals::Wish;
 use hearth::engine::fake::{Fake, FakeImage};
 use hearth::engine::{Creation, Engine as _};
-use hearth::evict::Room;
+use hearth::evict::{Disks, Room};
+use hearth::host::Who;
 use hearth::job::owner::{LABEL_OWNER, Owner};
 use hearth::moment::{Liveness, Moment, Process};
 use hearth::outcome::Failure;
 use hearth::plan::spec::{NetworkSpec, VolumeSpec};
+use hearth::policy::LocalTime;
 use hearth::settings::Settings;
 use hearth::store::{Sharing, StorePlace};
 use tokio::sync::mpsc;
@@ -45,13 +47,15 @@ pub(crate) struct DaemonHost {
     /// The settings that are read next.
     pub(crate) settings: RefCell<Result<Settings, Failure>>,
     /// Processes that have ended.
-    pub(crate) dead: RefCell<BTreeSet<u32>>,
+    pub(crate) dead: Rc<RefCell<BTreeSet<u32>>>,
     /// How far the wall clock has stepped, in seconds.
-    pub(crate) step: Cell<i64>,
+    pub(crate) step: Rc<Cell<i64>>,
+    /// The hour of the week when the host began, from Monday's midnight.
+    pub(crate) hour: Cell<u32>,
     /// Whether a time server has set the clock.
     pub(crate) set: Cell<Option<bool>>,
     /// How full the disk is.
-    pub(crate) room: Cell<Option<Room>>,
+    pub(crate) room: Rc<Cell<Option<Room>>>,
     /// How long jobs may take.
     pub(crate) limit: Cell<Duration>,
     /// How often a rule was to be chosen.
@@ -70,10 +74,11 @@ impl DaemonHost {
         Self {
             world,
             settings,
-            dead: RefCell::default(),
-            step: Cell::new(0),
+            dead: Rc::default(),
+            step: Rc::default(),
+            hour: Cell::new(10),
             set: Cell::new(Some(true)),
-            room: Cell::new(None),
+            room: Rc::default(),
             limit: Cell::new(3600 * SECOND),
             choices: Cell::new(0),
             pid: Cell::new(1_000_000),
@@ -188,8 +193,17 @@ impl DaemonHost {
     }
 }
 
+/// The time on all clocks, so long after a first moment and with a wall clock that has stepped by so many seconds.
+fn moment(at: &Moment, passed: Duration, step: i64) -> Moment {
+    let Moment { wall, boot, boot_id } = at.clone();
+    let (wall, far) = (wall + passed, Duration::from_secs(step.unsigned_abs()));
+    let wall = if step < 0 { wall - far } else { wall + far };
+    Moment { wall, boot: boot + passed, boot_id }
+}
+
 impl hearth::daemon::World for DaemonHost {
     type Engine = Fake;
+    type Registries = Fake;
 
     fn settings(&self) -> Result<Settings, Failure> {
         self.settings.borrow().clone()
@@ -203,12 +217,28 @@ impl hearth::daemon::World for DaemonHost {
         Some(self.place())
     }
 
+    fn registries(&self, _: &Settings) -> Fake {
+        self.world.fake.clone()
+    }
+
+    fn operator_dir(&self, _: &Settings) -> Option<PathBuf> {
+        self.world.operator_dir.clone()
+    }
+
     fn moment(&self) -> Moment {
-        let Moment { wall, boot, boot_id } = self.at.clone();
-        let (passed, step) = (self.began.elapsed(), Duration::from_secs(self.step.get().unsigned_abs()));
-        let wall = wall + passed;
-        let wall = if self.step.get() < 0 { wall - step } else { wall + step };
-        Moment { wall, boot: boot + passed, boot_id }
+        moment(&self.at, self.began.elapsed(), self.step.get())
+    }
+
+    fn local_time(&self, at: Duration) -> LocalTime {
+        let seconds = at.saturating_sub(self.at.wall).as_secs() + u64::from(self.hour.get()) * 3600;
+        let day = u8::try_from(seconds / 86_400 % 7).unwrap();
+        LocalTime { weekday: day, second_of_day: u32::try_from(seconds % 86_400).unwrap() }
+    }
+
+    fn month_began(&self, at: Duration) -> Duration {
+        let month = 30 * 24 * 3600;
+        let since = at.saturating_sub(self.at.wall).as_secs();
+        self.at.wall + Duration::from_secs(since / month * month)
     }
 
     async fn clock_is_set(&self) -> Option<bool> {
@@ -217,6 +247,11 @@ impl hearth::daemon::World for DaemonHost {
 
     fn disk(&self, _: &Path) -> Option<Room> {
         self.room.get()
+    }
+
+    fn disks(&self) -> Disks {
+        let room = Rc::clone(&self.room);
+        Rc::new(move |_: &Path| room.get())
     }
 
     fn choose_rule(&self) {
@@ -229,5 +264,16 @@ impl hearth::daemon::World for DaemonHost {
 
     fn process(&self) -> Process {
         Process { pid: self.pid.get(), started: 1, ..Process::default() }
+    }
+
+    fn who(&self) -> Who {
+        let (at, began, step) = (self.at.clone(), self.began, Rc::clone(&self.step));
+        let dead = Rc::clone(&self.dead);
+        let is = move |process: Process| match dead.borrow().contains(&process.pid) {
+            true => Liveness::Gone,
+            false => Liveness::Runs,
+        };
+        let this = hearth::daemon::World::process(self);
+        Who::new(this, this, move || moment(&at, began.elapsed(), step.get()), is)
     }
 }

@@ -1,0 +1,193 @@
+//! What to do next: pure.
+
+use super::memory::Memory;
+use crate::policy::wanted::{Candidate, Host, Source, may_begin, rank};
+use crate::prefetch::{Planned, Prospect, Waits};
+
+/// What to do next, an index into the prospects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Next {
+    /// Ask the registry what it is and how large.
+    Look(usize),
+    /// Bring it. The second is what it is worth, as [`Ranked::worth`](crate::policy::wanted::Ranked::worth) has it.
+    Bring(usize, f64),
+    /// Nothing, until this time in seconds, or until something happens.
+    Wait(Option<f64>),
+}
+
+/// What was chosen, and how the rest stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// What to do.
+    pub next: Next,
+    /// All that is not here, the best first.
+    pub queue: Vec<Planned>,
+}
+
+/// Chooses. `host` says how the host stands for a prospect.
+///
+/// From the list, from the history and of tags that moved the largest saving comes first, so all of them are looked at before
+/// one is brought. What a running pipeline wants is brought as soon as it is looked at: there is no time to compare.
+pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) -> Host, now: f64) -> Choice {
+    let keys: Vec<String> = prospects.iter().map(Prospect::key).collect();
+    let looks: Vec<_> = keys.iter().map(|key| memory.look(key, now)).collect();
+    let candidates: Vec<Candidate> = prospects
+        .iter()
+        .zip(&looks)
+        .map(|(prospect, look)| {
+            let missing = look.and_then(|look| look.missing).or(prospect.candidate.missing);
+            Candidate { missing, ..prospect.candidate.clone() }
+        })
+        .collect();
+    let mut queue = Vec::new();
+    let (mut look, mut bring, mut wait) = (None, None, None::<f64>);
+    for ranked in rank(&candidates, now) {
+        let at = ranked.index;
+        if looks[at].is_some_and(|look| look.here) {
+            continue;
+        }
+        let candidate = &candidates[at];
+        let waits = match memory.waits(&keys[at], now) {
+            Waits::Nothing => match may_begin(candidate, &ranked, &host(&prospects[at]), now) {
+                Ok(()) => Waits::Nothing,
+                Err(held) => Waits::Held(held),
+            },
+            waits => waits,
+        };
+        if waits == Waits::Nothing {
+            let is_scan = candidate.source == Source::Scan;
+            match looks[at] {
+                None if is_scan && bring.is_none() => bring = Some(Next::Look(at)),
+                None if !is_scan => look = look.or(Some(Next::Look(at))),
+                Some(_) if bring.is_none() => bring = Some(Next::Bring(at, ranked.worth)),
+                _ => {}
+            }
+        }
+        if let Some(until) = waits.until().filter(|until| *until > now) {
+            wait = Some(wait.map_or(until, |wait| wait.min(until)));
+        }
+        let bytes = candidate.missing.map(|size| size.compressed);
+        queue.push(Planned::new(&prospects[at], bytes, &ranked, &waits));
+    }
+    let is_scans = |next: &Next| match next {
+        Next::Look(at) | Next::Bring(at, _) => candidates[*at].source == Source::Scan,
+        Next::Wait(_) => false,
+    };
+    let next = bring.filter(is_scans).or(look).or(bring).unwrap_or(Next::Wait(wait));
+    Choice { next, queue }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Next, choose};
+    use crate::daemon::prefetch::memory::{Looked, Memory};
+    use crate::policy::wanted::{Candidate, Demand, Held, Host, Soon, Source};
+    use crate::policy::{Cost, Size};
+    use crate::prefetch::{Prospect, Whose, wish};
+
+    const NOW: f64 = 1.0e9;
+    const IDLE: Host = Host {
+        idle: true,
+        preparing: false,
+        window_opens: None,
+        month_left: None,
+        pipeline_left: None,
+        scans_beside: true,
+        backed_off_until: None,
+    };
+
+    fn prospect(name: &str, source: Source, demand: Demand) -> Prospect {
+        let name = format!("registry.test/{name}:1");
+        let candidate = Candidate {
+            name: name.clone(),
+            platform: String::new(),
+            source,
+            demand,
+            cold: 1.0,
+            missing: None,
+            cost: Cost::default(),
+            pipeline: None,
+        };
+        let wish = wish(name.parse().unwrap(), None);
+        Prospect { candidate, wish, whose: Whose::Host, why: "listed".to_owned(), until: NOW + 3600.0 }
+    }
+
+    fn listed(name: &str) -> Prospect {
+        prospect(name, Source::List, Demand::Listed)
+    }
+
+    fn looked(memory: &mut Memory, prospect: &Prospect, megabytes: Option<u64>) {
+        let bytes = megabytes.unwrap_or_default() * 1_000_000;
+        let missing = Some(Size { compressed: bytes, unpacked: 3 * bytes, inodes: 0 });
+        let (digest, here) = ("sha256:0".to_owned(), megabytes.is_none());
+        memory.looked(prospect.key(), Looked { at: NOW, digest, here, missing });
+    }
+
+    fn choice(prospects: &[Prospect], memory: &Memory, host: Host) -> Choice {
+        choose(prospects, memory, |_| host, NOW)
+    }
+
+    #[test]
+    fn the_list_is_looked_at_as_a_whole_and_then_the_largest_saving_comes_first() {
+        let list = [listed("a"), listed("b"), listed("c"), listed("d")];
+        let mut memory = Memory::default();
+        for at in 0..4 {
+            assert_eq!(choice(&list, &memory, IDLE).next, Next::Look(at));
+            // The last one is here.
+            looked(&mut memory, &list[at], [Some(5), Some(500), Some(50), None][at]);
+        }
+        let Choice { next, queue } = choice(&list, &memory, IDLE);
+        assert!(matches!(next, Next::Bring(1, worth) if worth > 0.0), "{next:?}");
+        let names: Vec<&str> = queue.iter().map(|planned| planned.name.as_str()).collect();
+        assert_eq!(names, ["registry.test/b:1", "registry.test/c:1", "registry.test/a:1"]);
+        assert!(queue[0].saves > 200.0 && queue[0].waits.is_none() && queue[0].bytes == Some(500_000_000));
+    }
+
+    #[test]
+    fn what_the_running_pipeline_wants_is_brought_before_anything_else_is_looked_at() {
+        let all = [
+            listed("a"),
+            prospect("base", Source::Scan, Demand::Soon(Soon::Now)),
+            prospect("later", Source::Scan, Demand::Soon(Soon::Stages(2))),
+        ];
+        let mut memory = Memory::default();
+        assert_eq!(choice(&all, &memory, IDLE).next, Next::Look(1));
+        looked(&mut memory, &all[1], Some(50));
+        assert!(matches!(choice(&all, &memory, IDLE).next, Next::Bring(1, _)));
+        // Beside jobs nothing else comes.
+        let busy = Host { idle: false, ..IDLE };
+        assert!(matches!(choice(&all, &memory, busy).next, Next::Bring(1, _)));
+        looked(&mut memory, &all[1], None);
+        assert_eq!(choice(&all, &memory, busy).next, Next::Look(2));
+        assert_eq!(choice(&all, &memory, Host { preparing: true, ..busy }).next, Next::Wait(None));
+    }
+
+    #[test]
+    fn it_waits_for_the_first_time_at_which_something_may_be_done() {
+        let all = [
+            listed("a"),
+            listed("b"),
+            prospect("nightly", Source::Schedule, Demand::At(NOW + 7200.0)),
+            prospect("never", Source::History, Demand::Rate(0.0)),
+        ];
+        let mut memory = Memory::default();
+        memory.fail(all[0].key(), "the registry is down".to_owned(), false, NOW);
+        memory.unfit(all[1].key(), Held::TooDear { loses: 1.0 });
+        let Choice { next, queue } = choice(&all, &memory, IDLE);
+        assert_eq!(next, Next::Wait(Some(NOW + 300.0)));
+        let waits = |name: &str| {
+            let planned = queue.iter().find(|planned| planned.name.contains(name)).unwrap();
+            (planned.waits.clone().unwrap(), planned.until.is_some())
+        };
+        assert!(waits("/a:").0.contains("the registry is down") && waits("/a:").1);
+        assert!(waits("/b:").0.contains("worth more") && !waits("/b:").1);
+        assert!(waits("nightly").0.contains("too early") && waits("nightly").1);
+        assert!(waits("never").0.contains("nothing would be saved"));
+    }
+
+    #[test]
+    fn an_empty_host_has_nothing_to_do() {
+        let nothing = Choice { next: Next::Wait(None), queue: Vec::new() };
+        assert_eq!(choice(&[], &Memory::default(), IDLE), nothing);
+    }
+}

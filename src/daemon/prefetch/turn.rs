@@ -1,0 +1,193 @@
+//! One turn: what is known is brought up to date, and the next thing is done.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Prefetcher;
+use super::choose::{Choice, Next, choose};
+use super::way::{LEASES, Way};
+use crate::daemon::life::Standing;
+use crate::daemon::world::World;
+use crate::evict::{Evictor, Here, Sight};
+use crate::moment::{Liveness, Moment};
+use crate::outcome::Failure;
+use crate::policy::opens_in;
+use crate::policy::wanted::Host;
+use crate::prefetch::{Prospect, gather, is_idle};
+use crate::settings::ScanMode;
+use crate::store::{Lease, Store};
+
+/// Seconds after which all is gathered anew although nothing happened: what is likely changes with the hours.
+const GATHER: f64 = 3600.0;
+/// How long an engine that does not answer is left alone; the daemon's rounds see to it meanwhile.
+const ENGINE_PAUSE: Duration = Duration::from_secs(60);
+
+/// What comes after a turn.
+enum Then {
+    /// Another one.
+    Again,
+    /// Nothing for so long, unless something happens; `None`: until something does.
+    Rest(Option<Duration>),
+}
+
+impl<W: World> Prefetcher<'_, W> {
+    /// Takes turns until the daemon is to end.
+    pub(super) async fn take_turns(&self) {
+        let (mut stands, mut ending) = (self.stands.clone(), self.ending.clone());
+        while !*self.ending.borrow() {
+            let then = {
+                stands.mark_unchanged();
+                let stands = self.stands.borrow().clone();
+                self.turn(&stands).await
+            };
+            let Then::Rest(rest) = then else { continue };
+            let over = async {
+                match rest {
+                    Some(rest) => sleep(rest).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = ending.wait_for(|ending| *ending) => {}
+                _ = stands.changed() => {}
+                () = self.changed.notified() => {}
+                () = over => {}
+            }
+        }
+    }
+
+    async fn turn(&self, stands: &Standing) -> Then {
+        let settings = &stands.settings;
+        if !stands.engine {
+            self.state.borrow_mut().way = None;
+        }
+        if !stands.engine || !settings.prefetch.enabled {
+            self.put_down(Vec::new(), None);
+            return Then::Rest(None);
+        }
+        let store = self.store();
+        // Without facts nobody knows what jobs use, and what is fetched is nobody's.
+        if !store.is_working() {
+            return Then::Rest(Some(settings.daemon.interval));
+        }
+        let now = self.world.moment();
+        let wall = now.wall.as_secs_f64();
+        self.catch_up(stands, &now);
+        // Nothing is asked where there is nothing to want.
+        if is_idle(&store, settings) && self.state.borrow().scanned.wanted().next().is_none() {
+            self.put_down(Vec::new(), Some(&store));
+            return Then::Rest(None);
+        }
+        let Ok(way) = self.way(stands).await else { return Then::Rest(Some(ENGINE_PAUSE)) };
+        let preparing = self.state.borrow().jobs.is_preparing();
+        let is_due = self.state.borrow().gather_at <= wall && !is_idle(&store, settings) && !preparing;
+        if is_due && self.gather(&way, &store, &now).await.is_err() {
+            return Then::Rest(Some(ENGINE_PAUSE));
+        }
+        if !preparing && self.look_up(&way, &store, wall).await {
+            return Then::Again;
+        }
+        let prospects = self.state.borrow().prospects();
+        let Choice { next, queue } = {
+            let host = self.host(stands, &store, &now);
+            let state = self.state.borrow();
+            let of_prospect = |prospect: &Prospect| Host {
+                pipeline_left: settings.prefetch.pipeline.and_then(|limit| {
+                    let pipeline = prospect.candidate.pipeline.as_deref()?;
+                    Some(limit.0.saturating_sub(state.memory.spent(pipeline)))
+                }),
+                backed_off_until: state.memory.alone_until(prospect, wall),
+                ..host
+            };
+            choose(&prospects, &state.memory, of_prospect, wall)
+        };
+        let waits_for_the_host = queue.iter().any(|planned| planned.until.is_none());
+        self.put_down(queue, Some(&store));
+        match next {
+            Next::Look(at) => {
+                self.look_at(&way, &prospects[at], wall).await;
+                Then::Again
+            }
+            Next::Bring(at, worth) => {
+                self.fetch(&way, &store, &prospects[at], worth).await;
+                Then::Again
+            }
+            Next::Wait(until) => {
+                let looks = self.next_look_up(&way.settings, &store, wall);
+                let until = until.unwrap_or(f64::INFINITY).min(self.state.borrow().gather_at).min(looks);
+                let rest = Duration::try_from_secs_f64(until - wall).unwrap_or(settings.daemon.watch);
+                // Jobs that end without a word are noticed.
+                let rest = if waits_for_the_host { rest.min(settings.daemon.watch) } else { rest };
+                Then::Rest(Some(rest.max(Duration::from_secs(1))))
+            }
+        }
+    }
+
+    /// Takes in what happened since the last turn.
+    fn catch_up(&self, stands: &Standing, now: &Moment) {
+        let wall = now.wall.as_secs_f64();
+        let mut state = self.state.borrow_mut();
+        let over = state.jobs.forget_dead(now, |process| self.world.liveness(process));
+        over.iter().for_each(|job| state.job_is_over(job));
+        state.scanned.forget_late(wall);
+        if state.way.as_ref().is_some_and(|way| !std::rc::Rc::ptr_eq(&way.settings, &stands.settings)) {
+            state.way = None;
+            state.memory.begin_anew();
+            state.gather_at = wall;
+        }
+        if state.news != stands.news {
+            state.news = stands.news;
+            state.memory.images_changed();
+            state.gather_at = wall;
+        }
+        // A clock that stepped back.
+        state.gather_at = state.gather_at.min(wall + GATHER);
+    }
+
+    /// Gathers what the host itself might want.
+    async fn gather(&self, way: &Way<W::Engine>, store: &Store, now: &Moment) -> Result<(), Failure> {
+        let wall = now.wall.as_secs_f64();
+        let sight = self.sight(way, store).await?;
+        let gathered = gather(store, &sight, &way.settings, self.world.local_time(now.wall), wall);
+        let mut state = self.state.borrow_mut();
+        state.looked_up.retain(|name, _| gathered.looked_up.iter().any(|one| one.candidate.name == *name));
+        state.gathered = gathered;
+        state.gather_at = wall + GATHER;
+        Ok(())
+    }
+
+    pub(super) async fn sight(&self, way: &Way<W::Engine>, store: &Store) -> Result<Sight, Failure> {
+        let here = Here {
+            process: self.world.process(),
+            moment: &|| self.world.moment(),
+            clock_is_set: self.world.clock_is_set().await,
+            lives: &|lease| self.world.liveness(lease.owner) != Liveness::Gone,
+            disk: &|dir| self.world.disk(dir),
+        };
+        Evictor { engine: &way.engine, store, cache: &way.settings.cache, here }.look().await
+    }
+
+    /// Says how the host stands, whatever is asked for.
+    fn host(&self, stands: &Standing, store: &Store, now: &Moment) -> Host {
+        let prefetch = &stands.settings.prefetch;
+        let jobs = &self.state.borrow().jobs;
+        let holds = |lease: &Lease| lease.job != LEASES && self.world.liveness(lease.owner) != Liveness::Gone;
+        let opens = opens_in(&prefetch.windows, self.world.local_time(now.wall));
+        Host {
+            idle: jobs.is_empty() && !store.leases(now).iter().any(holds),
+            preparing: jobs.is_preparing(),
+            window_opens: match opens {
+                Some(Duration::ZERO) => None,
+                Some(opens) => Some((now.wall + opens).as_secs_f64()),
+                None => Some(f64::INFINITY),
+            },
+            month_left: prefetch
+                .monthly
+                .map(|limit| limit.0.saturating_sub(store.ahead_bytes(self.world.month_began(now.wall)))),
+            pipeline_left: None,
+            scans_beside: prefetch.scan == ScanMode::Beside,
+            backed_off_until: None,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What might be brought ahead of jobs, gathered from the operator's list, this host's history and its tags.
+//!
+//! A shell, shared by the daemon and by the commands that show what the daemon would do. What is gathered is ranked and
+//! held back by [`crate::policy::wanted`]; fetching is [`crate::fetch`]'s.
+
+mod gather;
+mod planned;
+mod prospect;
+
+pub use gather::{Gathered, gather, is_idle};
+pub use planned::{Planned, Waits};
+pub use prospect::{Prospect, Whose, wish};
