@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::desk::Desk;
-use super::{evict, explain, images, pin, status};
+use super::{evict, explain, images, pin, status, why_cold};
 use crate::engine::Engine;
 
 /// A command that looks at this host.
@@ -16,6 +16,8 @@ pub enum HostCommand {
     Images(images::ImagesArgs),
     /// Says why an image is kept or would go, and what it would take to keep it
     Explain(explain::ExplainArgs),
+    /// Says how a job came to its images, and why any of them was not here
+    WhyCold(why_cold::WhyColdArgs),
     /// Makes room now if a limit is reached, as the daemon does
     Evict(evict::EvictArgs),
     /// Keeps images on this host whatever the disk says
@@ -32,6 +34,7 @@ impl HostCommand {
         match self {
             Self::Images(args) => args.config.clone(),
             Self::Explain(args) => args.config.clone(),
+            Self::WhyCold(args) => args.config.clone(),
             Self::Evict(args) => args.config.clone(),
             Self::Pin(args) => args.config.clone(),
             Self::Unpin(args) => args.config.clone(),
@@ -44,6 +47,7 @@ impl HostCommand {
         match self {
             Self::Images(args) => images::run(args, desk, out, err).await,
             Self::Explain(args) => explain::run(args, desk, out, err).await,
+            Self::WhyCold(args) => why_cold::run(args, desk, out, err),
             Self::Evict(args) => evict::run(args, desk, out, err).await,
             Self::Pin(args) => pin::pin(args, desk, out, err).await,
             Self::Unpin(args) => pin::unpin(args, desk, out, err),

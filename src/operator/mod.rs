@@ -28,3 +28,6 @@ mod try_repo;
 mod try_server;
 mod try_view;
 pub mod when;
+pub mod why_cold;
+mod why_cold_cause;
+mod why_cold_words;

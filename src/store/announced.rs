@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Result, params};
+use rusqlite::{OptionalExtension, Result, params};
 
 use super::Store;
 use super::values::{ms, seconds, time};
@@ -24,6 +24,12 @@ impl Store {
         let Announced { name, at, grace } = announced;
         let sql = "INSERT OR REPLACE INTO claim (name, made_ms, at_ms, grace) VALUES (?1, ?2, ?3, ?4)";
         self.write(|db| db.execute(sql, params![name, ms(now), ms(*at), grace.as_secs_f64()])).is_some()
+    }
+
+    /// Returns when it was announced last that an image will be wanted, since the epoch; `None`: that is not on record.
+    pub fn announced_when(&self, name: &str) -> Option<Duration> {
+        let sql = "SELECT made_ms FROM claim WHERE name = ?1";
+        self.read(|db| db.query_row(sql, [name], |row| row.get(0).map(time)).optional())
     }
 
     /// Takes an announcement back.

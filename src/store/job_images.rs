@@ -83,30 +83,38 @@ pub(super) fn write(db: &Connection, image: &JobImage) -> Result<()> {
     Ok(())
 }
 
+/// The rows of which a column is this text, in the order in which they were written.
+fn rows(db: &Connection, column: &str, is: &str) -> Result<Vec<JobImage>> {
+    let mut rows = db.prepare(&format!(
+        "SELECT job, at_ms, name, purpose, digest, how, unproved, waited, bytes
+         FROM job_image WHERE {column} = ?1 ORDER BY id"
+    ))?;
+    let rows = rows.query_map([is], |row| {
+        Ok(JobImage {
+            job: row.get(0)?,
+            at: time(row.get(1)?),
+            name: row.get(2)?,
+            purpose: row.get(3)?,
+            digest: row.get(4)?,
+            how: How::of(&row.get::<_, String>(5)?),
+            unproved: row.get(6)?,
+            waited: seconds(row.get(7)?),
+            bytes: row.get::<_, Option<i64>>(8)?.map(uint),
+        })
+    })?;
+    rows.collect()
+}
+
 impl Store {
     /// Returns how a job came to its images, in the order in which it had them. An image stands there more than once where
     /// the job was prepared more than once, or where it went and was brought back.
     pub fn job_images(&self, job: &str) -> Vec<JobImage> {
-        self.read(|db| {
-            let mut rows = db.prepare(
-                "SELECT job, at_ms, name, purpose, digest, how, unproved, waited, bytes
-                 FROM job_image WHERE job = ?1 ORDER BY id",
-            )?;
-            let rows = rows.query_map([job], |row| {
-                Ok(JobImage {
-                    job: row.get(0)?,
-                    at: time(row.get(1)?),
-                    name: row.get(2)?,
-                    purpose: row.get(3)?,
-                    digest: row.get(4)?,
-                    how: How::of(&row.get::<_, String>(5)?),
-                    unproved: row.get(6)?,
-                    waited: seconds(row.get(7)?),
-                    bytes: row.get::<_, Option<i64>>(8)?.map(uint),
-                })
-            })?;
-            rows.collect::<Result<_>>()
-        })
+        self.read(|db| rows(db, "job", job))
+    }
+
+    /// Returns how jobs came to the image of this full reference, in the order in which they had it.
+    pub fn job_images_called(&self, name: &str) -> Vec<JobImage> {
+        self.read(|db| rows(db, "name", name))
     }
 
     /// Returns the jobs whose images are on record, newest first, as far as their text has `text` in it; all of them for

@@ -87,15 +87,17 @@ fn a_jobs_images_are_found_by_a_part_of_its_text_newest_first() {
     assert_eq!(store.find_jobs("-job-17 "), [old]);
     assert_eq!(store.find_jobs("%"), Vec::<String>::new());
     assert!(store.job_images("17").is_empty());
+    assert_eq!(store.job_images_called("a:1"), [image(new, "a:1", How::Here)]);
 }
 
 #[test]
-fn an_announcement_can_be_taken_back() {
+fn an_announcement_has_its_time_and_can_be_taken_back() {
     let dir = Dir::new();
     let store = open(&dir.place());
     for name in ["a:1", "b:1"] {
         store.announce(&Announced { name: name.to_owned(), at: NOW, grace: MINUTE }, NOW);
     }
+    assert_eq!((store.announced_when("a:1"), store.announced_when("c:1")), (Some(NOW), None));
     store.withdraw("a:1");
     let left: Vec<String> = store.announced().into_iter().map(|one| one.name).collect();
     assert_eq!(left, ["b:1"]);

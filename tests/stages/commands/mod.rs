@@ -1,5 +1,6 @@
 //! The commands that look at a host, on the fake engine.
 
+mod cold;
 mod eviction;
 mod host;
 mod pins;
