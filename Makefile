@@ -3,7 +3,7 @@
 CARGO ?= cargo
 # The demo's job image; by default a small Debian with a C compiler, made from packages.
 IMAGE ?=
-# Further arguments of the benches: --only WHAT, --json FILE, --driver PROGRAM, --logs; of bench --rounds N, of bench-cold
+# Further arguments of the benches: --only WHAT, --json FILE, --driver PROGRAM, --rounds N, --logs; of bench-cold also
 # --scale PART, --mbit N, --svg FILE.
 BENCH ?=
 # Further arguments of full-host: --jobs N, --images N.

@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// What the link to the registry carries, in Mbit/s.
     #[arg(long, default_value_t = 20.0, value_parser = positive)]
     pub mbit: f64,
+    /// How often the floor and the warm host are measured in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
     /// Only these cases, and the floor; all without it.
     #[arg(long, value_enum)]
     pub only: Vec<Case>,
@@ -46,12 +49,16 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 /// How a host stands when the pipeline begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Case {
     /// All images are here, and no registry is asked.
     Floor,
     /// Nothing is here and nothing is prefetched.
     None,
+    /// The daemon brought what the operator listed.
+    List,
+    /// All images went after the pipeline ran; the daemon brought back what jobs use.
+    History,
     /// Nothing is here; the daemon reads the checkout of the pipeline's first job.
     Scan,
     /// The pipeline ran here before.
@@ -59,14 +66,17 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// All cases, in the order in which they are measured.
-    pub(crate) const ALL: [Self; 4] = [Self::Floor, Self::None, Self::Scan, Self::Warm];
+    /// All cases, in the order in which they are told.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Floor, Self::None, Self::List, Self::History, Self::Scan, Self::Warm];
 
     /// Returns the case's short name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::None => "none",
+            Self::List => "list",
+            Self::History => "history",
             Self::Scan => "scan",
             Self::Warm => "warm",
         }
@@ -77,6 +87,8 @@ impl Case {
         match self {
             Self::Floor => "The floor",
             Self::None => "No cache",
+            Self::List => "List",
+            Self::History => "History",
             Self::Scan => "FROM scan",
             Self::Warm => "Warm",
         }
@@ -87,6 +99,8 @@ impl Case {
         match self {
             Self::Floor => "all is here, no registry is asked",
             Self::None => "each job pulls what it needs",
+            Self::List => "a new host, warmed by the list",
+            Self::History => "all had gone, jobs' images came back",
             Self::Scan => "first pipeline, its checkout is read",
             Self::Warm => "the pipeline ran here before",
         }

@@ -55,6 +55,8 @@ impl<'a> Story<'a> {
             table.row(cells);
         }
         table.print(&self.title());
+        println!("\n  FROM: what the build waited for images. MB: what came over the link meanwhile.");
+        println!("  before: how long the daemon brought images before the pipeline began.");
         println!("\n{markdown}");
     }
 
@@ -70,7 +72,7 @@ impl<'a> Story<'a> {
 
     fn head(&self) -> Vec<String> {
         let jobs = self.told.iter().take(1).flat_map(|told| &told.jobs).map(|job| job.name.to_owned());
-        let last = ["FROM", "pipeline", "over the floor", "MB meanwhile"].map(str::to_owned);
+        let last = ["FROM", "pipeline", "over the floor", "MB", "before"].map(str::to_owned);
         ["host".to_owned()].into_iter().chain(jobs).chain(last).collect()
     }
 
@@ -82,6 +84,7 @@ impl<'a> Story<'a> {
             format!("{:.1}", told.took.as_secs_f64()),
             if told.case == Case::Floor { "-".to_owned() } else { format!("{over:+.1}") },
             format!("{:.1}", told.bytes as f64 / 1e6),
+            told.before.map_or_else(|| "-".to_owned(), |before| format!("{:.1}", before.as_secs_f64())),
         ];
         [format!("{}: {}", told.case.title(), told.case.words())]
             .into_iter()
@@ -103,9 +106,10 @@ impl<'a> Story<'a> {
             let judged = verdicts.judge(name, measured, unit, bound);
             table.row([name.to_owned(), format!("{measured:.2} {unit}")].into_iter().chain(judged));
         };
-        if let Some(warm) = self.of(Case::Warm) {
-            let ratio = warm.took.as_secs_f64() / floor.took.as_secs_f64();
-            row("Warm: the pipeline / the floor's", ratio, "times", Bound::AtMost(MOST_OF_FLOOR));
+        for all_is_here in [Case::List, Case::Warm].into_iter().filter_map(|case| self.of(case)) {
+            let ratio = all_is_here.took.as_secs_f64() / floor.took.as_secs_f64();
+            let name = format!("{}: the pipeline / the floor's", all_is_here.case.title());
+            row(&name, ratio, "times", Bound::AtMost(MOST_OF_FLOOR));
         }
         if let (Some(none), Some(scan)) = (self.of(Case::None), self.of(Case::Scan)) {
             row(
@@ -139,7 +143,12 @@ impl<'a> Story<'a> {
                     })
                 })
                 .collect();
-            let value = json!({"jobs": jobs, "seconds": told.took.as_secs_f64(), "bytes": told.bytes});
+            let value = json!({
+                "jobs": jobs,
+                "seconds": told.took.as_secs_f64(),
+                "bytes": told.bytes,
+                "before": told.before.map(|before| before.as_secs_f64()),
+            });
             (told.case.name().to_owned(), value)
         });
         json!({"scale": self.args.scale, "mbit": self.args.mbit, "cases": Value::Object(cases.collect())})

@@ -1,5 +1,6 @@
 //! The cases: how the host is made to stand so, and the pipeline run on it.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,18 @@ use hearth::store::{Sharing, StorePlace};
 use crate::Result;
 use crate::args::{Args, Case};
 use crate::keeper::Keeper;
-use crate::shelf;
+use crate::shelf::{self, Item};
 use crate::story;
 use crate::watch::Watch;
 use crate::world::World;
 
 /// How long a daemon may take to begin.
 const BEGINS: Duration = Duration::from_secs(30);
+
+/// What is compared more closely than the rest.
+const PAIR: [Case; 2] = [Case::Floor, Case::Warm];
+/// How often the jobs ran before their images went.
+const DAYS: usize = 3;
 
 /// A job of the pipeline, as it went.
 pub(crate) struct Went {
@@ -43,6 +49,8 @@ pub(crate) struct Told {
     pub took: Duration,
     /// What came over the link meanwhile.
     pub bytes: u64,
+    /// How long the daemon brought images before; `None` where it was not asked to.
+    pub before: Option<Duration>,
 }
 
 impl Told {
@@ -64,15 +72,32 @@ impl Told {
     }
 }
 
-/// Measures the cases that are asked for.
+/// Measures the cases that are asked for, and returns them in their order. The floor and the warm host come one after the
+/// other, as often as asked: of these pairs, that with the middle ratio counts.
 pub(crate) async fn cases(world: &World, args: &Args) -> Result<Vec<Told>> {
+    shelf::clear()?;
     world.fetch_helper()?;
-    let runs = Runs { world, args, rate: rate(args) };
+    let runs = Runs { world, args, rate: rate(args), number: Cell::new(0) };
     let mut told = Vec::new();
-    for (number, case) in (1..).zip(args.cases()) {
-        println!("{} ({}) ...", case.title(), case.words());
-        told.push(runs.case(case, number).await?);
+    for case in args.cases() {
+        if !PAIR.contains(&case) {
+            told.push(runs.case(case).await?);
+        }
     }
+    let mut pairs = Vec::new();
+    for _ in 0..args.rounds {
+        let mut pair = Vec::new();
+        for case in PAIR.into_iter().filter(|case| args.cases().contains(case)) {
+            pair.push(runs.case(case).await?);
+        }
+        pairs.push(pair);
+    }
+    let seconds = |told: Option<&Told>| told.map_or(1.0, |told| told.took.as_secs_f64());
+    let ratio = |pair: &Vec<Told>| seconds(pair.get(1)) / seconds(pair.first());
+    pairs.sort_by(|one, other| ratio(one).total_cmp(&ratio(other)));
+    let middle = pairs.len() / 2;
+    told.extend(pairs.swap_remove(middle));
+    told.sort_by_key(|told| told.case);
     Ok(told)
 }
 
@@ -86,33 +111,51 @@ struct Runs<'a> {
     args: &'a Args,
     /// What the link carries, in bytes a second.
     rate: u64,
+    /// The last pipeline's.
+    number: Cell<u64>,
 }
 
 impl Runs<'_> {
-    async fn case(&self, case: Case, pipeline: u64) -> Result<Told> {
+    async fn case(&self, case: Case) -> Result<Told> {
+        println!("{} ({}) ...", case.title(), case.words());
         match case {
             Case::Floor => {
-                shelf::clear()?;
                 self.all_are_here()?;
                 // Once, so that these images may be used by these jobs; from then on no registry is asked.
                 let proving = self.world.options("floor", "pull_policy = \"if-not-present\"\n")?;
                 self.warm_up(&proving).await?;
                 let never = "pull_policy = \"never\"\nhelper_pull_policy = \"never\"\n";
                 let options = self.world.options("floor", never)?;
-                self.pipeline(case, &options, pipeline).await
+                self.pipeline(case, &options).await
             }
             Case::None => {
                 shelf::clear()?;
                 let options = self.world.options("none", "")?;
-                self.pipeline(case, &options, pipeline).await
+                self.pipeline(case, &options).await
+            }
+            Case::List => {
+                shelf::clear()?;
+                let list = |name| format!("[[prefetch.images]]\nimage = \"{name}\"\n");
+                let list: String = self.world.shelf.references().map(list).collect();
+                self.kept("list", &list, &Item::ALL, case).await
+            }
+            Case::History => {
+                self.all_are_here()?;
+                let options = self.world.options("history", "")?;
+                for _ in 0..DAYS {
+                    self.warm_up(&options).await?;
+                }
+                shelf::clear()?;
+                let used: Vec<Item> = self.world.story.parts.iter().map(|part| part.item).collect();
+                self.kept("history", "", &used, case).await
             }
             Case::Scan => {
                 shelf::clear()?;
-                self.kept("scan", case, pipeline).await
+                self.kept("scan", "", &[], case).await
             }
             Case::Warm => {
                 self.all_are_here()?;
-                self.kept("scan", case, pipeline).await
+                self.kept("scan", "", &[], case).await
             }
         }
     }
@@ -148,24 +191,36 @@ impl Runs<'_> {
         Ok(keeper)
     }
 
-    /// Runs the pipeline beside a daemon.
-    async fn kept(&self, store: &str, case: Case, number: u64) -> Result<Told> {
-        let options = self.world.options(store, "")?;
-        let keeper = self.keeper(&options, store).await?;
-        let told = self.pipeline(case, &options, number).await;
+    /// Runs the pipeline beside a daemon, once that has brought what it shall bring before.
+    async fn kept(&self, store: &str, more: &str, first: &[Item], case: Case) -> Result<Told> {
+        let options = self.world.options(store, more)?;
+        self.world.link.limit(Some(self.rate));
+        let began = Instant::now();
+        let mut keeper = self.keeper(&options, store).await?;
+        let brought = || self.world.shelf.has(first);
+        keeper.wait(self.world, self.patience(), "what the daemon shall bring", brought).await?;
+        let before = (!first.is_empty()).then(|| began.elapsed());
+        let told = self.pipeline(case, &options).await;
         if self.args.logs || told.is_err() {
             println!("the daemon told:\n{}", keeper.journal());
         }
-        told
+        Ok(Told { before, ..told? })
     }
 
-    async fn pipeline(&self, case: Case, options: &[OsString], number: u64) -> Result<Told> {
+    /// Returns how long the daemon may take to bring all images.
+    fn patience(&self) -> Duration {
+        let (all, _) = shelf::weight(self.args.scale);
+        2 * Duration::from_secs(all / self.rate) + BEGINS
+    }
+
+    async fn pipeline(&self, case: Case, options: &[OsString]) -> Result<Told> {
+        self.number.set(self.number.get() + 1);
         let (world, runner) = (self.world, self.world.runner(options));
         world.link.limit(Some(self.rate));
         let (before, began) = (world.link.carried(), Instant::now());
         let mut jobs = Vec::new();
         for part in &world.story.parts {
-            let job = story::job(world, part, number);
+            let job = story::job(world, part, self.number.get());
             let (mut watch, job_began) = (Watch::new(), began.elapsed());
             let report = runner.run(&job, &mut watch).await;
             world.go_on()?;
@@ -184,7 +239,7 @@ impl Runs<'_> {
                 took: report.took,
             });
         }
-        Ok(Told { case, jobs, took: began.elapsed(), bytes: world.link.carried() - before })
+        Ok(Told { case, jobs, took: began.elapsed(), bytes: world.link.carried() - before, before: None })
     }
 
     fn failed(&self, what: &str, watch: &Watch) -> Box<dyn std::error::Error> {

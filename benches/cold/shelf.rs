@@ -102,6 +102,11 @@ impl Shelf {
         Item::ALL.into_iter().map(|item| self.reference(item))
     }
 
+    /// Returns whether these images are here.
+    pub(crate) fn has(&self, items: &[Item]) -> bool {
+        items.iter().all(|item| docker(&["image", "inspect", "-f", "-", &self.reference(*item)]).is_ok())
+    }
+
     /// Pulls what is not here.
     pub(crate) fn pull(&self) -> Result<()> {
         for reference in self.references() {
@@ -111,9 +116,13 @@ impl Shelf {
     }
 }
 
-/// Removes all images of this program from the engine, and all that was built on them.
+/// Removes all images of this program from the engine, and all that was built on them or runs on them.
 pub(crate) fn clear() -> Result<()> {
     let filter = format!("label={LABEL}={VALUE}");
+    let running = docker(&["ps", "-aq", "--filter", &filter])?;
+    if !running.is_empty() {
+        docker(&[&["rm", "-f", "-v"], &running.lines().collect::<Vec<_>>()[..]].concat())?;
+    }
     let mut left = usize::MAX;
     loop {
         let list = docker(&["image", "ls", "-aq", "--no-trunc", "--filter", &filter])?;
