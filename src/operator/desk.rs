@@ -1,11 +1,14 @@
 //! What commands about this host are given, what they see, and how they answer.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::timeout;
 
+use crate::daemon::lock::Lock;
+use crate::daemon::report::Report;
 use crate::engine::Engine;
 use crate::evict::{Evictor, Here, Sight};
 use crate::moment::Moment;
@@ -86,6 +89,8 @@ pub(super) struct Seen {
     pub(super) sight: Sight,
     /// How the images stand.
     pub(super) standings: Standings,
+    /// Tags of which only jobs learn whether they moved, as full references.
+    pub(super) jobs_only: BTreeSet<String>,
 }
 
 impl Seen {
@@ -162,7 +167,18 @@ impl<E: Engine> Desk<'_, E> {
             return Err(broken(trouble));
         }
         let standings = standings(&sight.snapshot, &sight.rules, sight.at.wall.as_secs_f64());
-        Ok(Seen { sight, standings })
+        Ok(Seen { sight, standings, jobs_only: self.jobs_only() })
+    }
+
+    /// Returns whether a daemon looks after this host.
+    pub(super) fn has_daemon(&self) -> bool {
+        self.place.is_some_and(Lock::is_held)
+    }
+
+    /// Returns the tags of which only jobs learn whether they moved, as the daemon says; none where none runs.
+    pub(super) fn jobs_only(&self) -> BTreeSet<String> {
+        let report = self.place.filter(|place| Lock::is_held(place)).and_then(Report::read);
+        report.map(|report| report.prefetch.jobs_only.into_iter().collect()).unwrap_or_default()
     }
 
     /// Looks for a moment, where a command does without; else says why nothing was seen.

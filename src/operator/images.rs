@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::desk::{Answer, Desk, Seen, finish};
-use super::find::name;
+use super::find::{name, normalized, short};
 use super::images_table::text;
 use super::marks::Marks;
 use crate::engine::Engine;
@@ -37,6 +37,8 @@ pub(super) struct Images {
     pub(super) pinned_bytes: u64,
     /// What would happen now.
     pub(super) plan: Planned,
+    /// Tags in use of which only jobs learn whether they moved; their images need not be here.
+    pub(super) jobs_only: Vec<String>,
     /// What readers have to know, a sentence each.
     pub(super) notes: Vec<String>,
     /// The time of the look, in seconds since the epoch.
@@ -68,6 +70,8 @@ pub(super) struct Image {
     pub(super) seconds_to_pull: Option<f64>,
     /// `pulled`, `built` (here, with a name), `dangling` (without one), or `foreign` (no business of hearth's).
     pub(super) class: &'static str,
+    /// Whether one of its tags can be read with jobs' logins only: whether it moved, jobs alone learn.
+    pub(super) jobs_only: bool,
     /// Whether somebody wants it here.
     pub(super) pinned: bool,
     /// Whether a job is about to use it.
@@ -130,6 +134,7 @@ impl Images {
             marks: Marks::of(seen),
             pinned_bytes: pinned(&seen.sight.snapshot).unpacked,
             plan: Planned::of(seen),
+            jobs_only: seen.jobs_only.iter().map(|name| short(name)).collect(),
             notes,
             at: seen.now() as u64,
         }
@@ -155,6 +160,8 @@ impl Image {
             score: standing.rank(),
             seconds_to_pull: (known && content.class == Class::Pulled).then_some(standing.seconds),
             class: class(content),
+            jobs_only: summary
+                .is_some_and(|image| image.tags.iter().any(|tag| seen.jobs_only.contains(&normalized(tag)))),
             pinned: content.pinned,
             leased: content.leased,
             running: content.running,

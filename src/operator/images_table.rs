@@ -25,6 +25,9 @@ pub(super) fn text(images: &Images) -> String {
     if pinned > 0 {
         text.push_str(&format!("pinned   {}, {}\n", many(pinned), ByteSize(images.pinned_bytes)));
     }
+    if !images.jobs_only.is_empty() {
+        text.push_str(&format!("checked by jobs only: {}\n", images.jobs_only.join(", ")));
+    }
     text.push_str(&images.plan.lines());
     images.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
     text

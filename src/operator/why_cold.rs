@@ -10,7 +10,6 @@ use super::desk::{Answer, Desk, finish};
 use super::find::short;
 use super::why_cold_cause::{Cause, Earlier, Facts};
 use super::why_cold_words::{self as words, Around, text};
-use crate::daemon::lock::Lock;
 use crate::engine::Engine;
 use crate::image::ImageRef;
 use crate::outcome::Failure;
@@ -57,7 +56,7 @@ pub(super) struct Image {
     pub(super) purpose: String,
     /// `here`, `joined`, `missing`, `moved` or `foreign`.
     pub(super) how: &'static str,
-    /// `warm`, `new`, `evicted`, `vanished`, `moved`, `other platform` or `foreign`.
+    /// `warm`, `new`, `evicted`, `vanished`, `moved`, `replaced` or `foreign`.
     pub(super) cause: &'static str,
     /// The same as a sentence.
     pub(super) why: String,
@@ -91,8 +90,7 @@ fn answer<E: Engine>(args: &WhyColdArgs, desk: &Desk<'_, E>) -> Result<Answer, F
         return Err(Failure::system(note));
     }
     let job = one_of(&args.job, &store)?;
-    let daemon = desk.place.is_some_and(Lock::is_held);
-    let told = Told::of(&job, &store, &desk.settings.prefetch, daemon, desk.now().wall);
+    let told = Told::of(&job, &store, desk);
     Answer::new(args.json, &told, || text(&told))
 }
 
@@ -163,7 +161,8 @@ fn unknown(number: u64, is_it: impl Fn(&String) -> bool, store: &Store) -> Failu
 }
 
 impl Told {
-    fn of(job: &str, store: &Store, prefetch: &PrefetchSettings, daemon: bool, now: Duration) -> Self {
+    fn of<E: Engine>(job: &str, store: &Store, desk: &Desk<'_, E>) -> Self {
+        let (prefetch, daemon, jobs_only) = (&desk.settings.prefetch, desk.has_daemon(), desk.jobs_only());
         let images = distinct(store.job_images(job));
         let (number, server) = parts(job);
         let at = images.iter().map(|image| image.at).max().unwrap_or_default();
@@ -174,7 +173,8 @@ impl Told {
             let uses = uses(store, &image.name);
             let announced = store.announced_when(&image.name);
             let facts = Facts { image, uses: &uses, gone: &gone, aheads: &aheads, announced };
-            let around = Around { prefetch, daemon, listed: is_listed(prefetch, &image.name) };
+            let (listed, jobs_only) = (is_listed(prefetch, &image.name), jobs_only.contains(&image.name));
+            let around = Around { prefetch, daemon, listed, jobs_only };
             Image::of(image, &facts, &around)
         });
         Self {
@@ -183,7 +183,7 @@ impl Told {
             at: at.as_secs(),
             prepared_seconds: prepared(store, job, since),
             images: told.collect(),
-            now: now.as_secs(),
+            now: desk.now().wall.as_secs(),
         }
     }
 }

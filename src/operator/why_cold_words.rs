@@ -19,6 +19,8 @@ pub(super) struct Around<'a> {
     pub(super) daemon: bool,
     /// Whether the operator's list has the image.
     pub(super) listed: bool,
+    /// Whether only jobs' logins read its tag.
+    pub(super) jobs_only: bool,
 }
 
 /// Returns the lines.
@@ -77,7 +79,10 @@ pub(super) fn why(image: &JobImage, cause: &Cause) -> String {
             format!("its tag moved: it meant {}{last}, and means {now} now", short_id(was))
         }
         Cause::Moved { was: None, .. } => "its tag moved: what was here is not what it means now".to_owned(),
-        Cause::OtherPlatform => "what was here is for another platform".to_owned(),
+        Cause::Replaced => {
+            "its tag had not moved, but what was here under its name was something else: for another platform, or put there by a job"
+                .to_owned()
+        }
         Cause::Foreign => {
             "what was here under its name was built or loaded here, and came from no registry".to_owned()
         }
@@ -147,14 +152,18 @@ pub(super) fn help(
         (Cause::Moved { .. }, _) => {
             let poll = match around.prefetch.poll {
                 None => "[prefetch] poll, which is off".to_owned(),
+                Some(_) if around.jobs_only => {
+                    "a login of this host's own that reads it ([pull] docker_config_dir): now only jobs can ask"
+                        .to_owned()
+                }
                 Some(every) => {
                     format!("a shorter [prefetch] poll, which is {}", span(every.as_secs_f64()))
                 }
             };
             vec![daemon().or_else(off).unwrap_or(poll)]
         }
-        (Cause::OtherPlatform, _) => {
-            vec!["a tag for each platform: one name is for one of them at a time".to_owned()]
+        (Cause::Replaced, _) => {
+            vec!["a tag for each platform, and no job that tags something else with this name".to_owned()]
         }
         (Cause::Foreign, _) => vec!["[job] allow_local_images, if what was built here is meant".to_owned()],
     };

@@ -66,7 +66,11 @@ fn each_cause_is_a_sentence() {
             Cause::Moved { was: None, last: None },
             "its tag moved: what was here is not what it means now",
         ),
-        (How::Moved, Cause::OtherPlatform, "what was here is for another platform"),
+        (
+            How::Moved,
+            Cause::Replaced,
+            "its tag had not moved, but what was here under its name was something else: for another platform, or put there by a job",
+        ),
         (
             How::Foreign,
             Cause::Foreign,
@@ -114,7 +118,7 @@ fn what_helps_fits_the_cause_and_the_host() {
     let blind = PrefetchSettings { poll: None, scan: ScanMode::Off, ..usual.clone() };
     let nights = PrefetchSettings { windows: vec!["22:00-06:00".parse().unwrap()], ..usual.clone() };
     let list = "what helps: [[prefetch.images]] image = \"alpine:3\"";
-    let around = |prefetch, daemon, listed| Around { prefetch, daemon, listed };
+    let around = |prefetch, daemon, listed| Around { prefetch, daemon, listed, jobs_only: false };
     let told = |cause: Cause, prefetch: Option<Prefetch>, around: Around<'_>| {
         help(&image(How::Missing, false), &cause, prefetch.as_ref(), &around).unwrap_or_default()
     };
@@ -166,6 +170,12 @@ fn what_helps_fits_the_cause_and_the_host() {
             "what helps: a shorter [prefetch] poll, which is 30 min".to_owned(),
         ),
         (
+            "moved, private",
+            told(moved(), None, Around { jobs_only: true, ..is }),
+            "what helps: a login of this host's own that reads it ([pull] docker_config_dir): now only jobs can ask"
+                .to_owned(),
+        ),
+        (
             "moved, not polled",
             told(moved(), None, around(&blind, true, false)),
             "what helps: [prefetch] poll, which is off".to_owned(),
@@ -181,7 +191,7 @@ fn what_helps_fits_the_cause_and_the_host() {
     assert_eq!(help(&image(How::Here, false), &Cause::Warm, None, &is), None);
     let asked = help(&image(How::Here, true), &Cause::Warm, None, &is);
     assert_eq!(asked.as_deref(), Some("what helps: a longer [access] proof_ttl"));
-    for cause in [Cause::Vanished { last: s(1) }, Cause::OtherPlatform, Cause::Foreign] {
+    for cause in [Cause::Vanished { last: s(1) }, Cause::Replaced, Cause::Foreign] {
         assert!(help(&image(How::Missing, false), &cause, None, &is).is_some(), "{cause:?}");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hearth::daemon::report::{Done, Report, RoundReport};
+use hearth::daemon::lock::Lock;
+use hearth::daemon::report::{Done, PrefetchReport, Report, RoundReport};
 use hearth::moment::Process;
 use hearth::store::{Batch, JobTime, Lease, LeaseKind, Pin};
 
@@ -75,7 +76,7 @@ async fn programs_get_the_same_in_names_that_stay() {
     host.limit(600 * MIB);
     let document = host.run(&["images", "--json"]).await.json();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&document), ["at", "images", "marks", "notes", "pinned_bytes", "plan"]);
+    assert_eq!(keys(&document), ["at", "images", "jobs_only", "marks", "notes", "pinned_bytes", "plan"]);
     assert_eq!(
         keys(&document["marks"]),
         [
@@ -106,6 +107,7 @@ async fn programs_get_the_same_in_names_that_stay() {
             "digests",
             "goes",
             "id",
+            "jobs_only",
             "last_use",
             "leased",
             "name",
@@ -231,7 +233,7 @@ async fn the_status_tells_of_engine_store_disk_daemon_and_jobs() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let lock = hearth::daemon::lock::Lock::take(&host.place(), 4242).unwrap();
+    let lock = Lock::take(&host.place(), 4242).unwrap();
     let text = host.run(&["status"]).await.fine();
     assert!(text.contains("\ndaemon   runs as process 4242 since 9 h ago"), "{text}");
     drop(lock);
@@ -315,4 +317,21 @@ fn set_version(file: &std::path::Path, version: u32) {
     let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
     file.seek(SeekFrom::Start(60)).unwrap();
     file.write_all(&version.to_be_bytes()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_only_jobs_can_read_are_listed_while_a_daemon_looks_tags_up() {
+    let host = Host::used().await;
+    let jobs_only = ["docker.io/library/gone:1", "registry.test/daily:1"].map(str::to_owned).to_vec();
+    let prefetch = PrefetchReport { jobs_only, ..PrefetchReport::default() };
+    Report { prefetch, ..Report::default() }.write(&host.place()).unwrap();
+    assert!(!host.run(&["images"]).await.fine().contains("checked by jobs only"));
+    let _lock = Lock::take(&host.place(), 4242).unwrap();
+    let text = host.run(&["images"]).await.fine();
+    assert!(text.contains("\nchecked by jobs only: gone:1, registry.test/daily:1\n"), "{text}");
+    let document = host.run(&["images", "--json"]).await.json();
+    assert_eq!(document["jobs_only"], serde_json::json!(["gone:1", "registry.test/daily:1"]));
+    let images = document["images"].as_array().unwrap();
+    let marked = images.iter().filter(|image| image["jobs_only"] == true).map(|image| &image["name"]);
+    assert_eq!(marked.collect::<Vec<_>>(), ["registry.test/daily:1"]);
 }
