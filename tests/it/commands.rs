@@ -8,6 +8,7 @@ use hearth::image::ImageRef;
 use hearth::store::{Batch, ContentFact, ContentKey, Sharing, Store, StorePlace, Use};
 use serde_json::Value;
 
+use crate::front::Front;
 use crate::image_policies::busybox;
 use crate::pulling::On;
 use crate::pusher::{Layer, Pushed, Registry};
@@ -245,6 +246,39 @@ fn pins_beyond_the_budget_are_refused_and_similar_names_told() {
     let typed = image.name.replace("command", "comand");
     let said = hearth(world, &["explain", &typed]).ended(2);
     assert!(said.err.contains("there is no image") && said.err.contains(&image.name), "{}", said.err);
+}
+
+#[test]
+fn how_a_job_came_to_its_image_is_told_afterwards() {
+    On::each("why-cold on real engines", |on| {
+        let world = on.world();
+        on.settings("");
+        let front = Front::new(&world.parts.registry);
+        let cold = on.cold(&front, &[300 << 10]);
+        let (first, second) = (cold.job("always"), cold.job("always"));
+        on.prepare(&first).got(&cold);
+        let number = first.id.to_string();
+        let said = hearth(world, &["why-cold", &number]).ended(0);
+        assert!(said.out.starts_with(&format!("job {number} of http")), "{}", said.out);
+        let first_use =
+            "(build image): was not here: no use of it by an earlier job is on record\n    it cost ";
+        assert!(said.out.contains(first_use), "{}", said.out);
+        let document = hearth(world, &["why-cold", &number, "--json"]).ended(0).json();
+        let images = document["images"].as_array().expect("images");
+        let build = images.iter().find(|image| image["purpose"] == "build image").expect("an image");
+        assert_eq!(
+            (build["how"].as_str(), build["cause"].as_str()),
+            (Some("missing"), Some("new")),
+            "{build}"
+        );
+        // Podman does not tell what came.
+        if let Some(bytes) = build["bytes"].as_u64() {
+            assert!(bytes >= 300 << 10, "{build}");
+        }
+        on.prepare(&second).got(&cold);
+        let said = hearth(world, &["why-cold", "last"]).ended(0);
+        assert!(said.out.contains("(build image): was here\n"), "{}", said.out);
+    });
 }
 
 #[test]
