@@ -22,7 +22,7 @@ use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::operator::commands::HostCommand;
 use crate::operator::desk::{self, Desk};
-use crate::operator::{check, simulate, simulate_args, try_job};
+use crate::operator::{check, prefetch, simulate, simulate_args, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::record;
 use crate::settings::{self, Settings, Sources};
@@ -58,6 +58,8 @@ enum Command {
     Simulate(Box<simulate_args::SimulateArgs>),
     #[command(flatten)]
     Host(Box<HostCommand>),
+    /// Brings images to this host before a job asks for them
+    Prefetch(Box<prefetch::PrefetchArgs>),
     /// Looks after this host between jobs: removes what dead jobs left, keeps the disk from filling up
     Daemon(DaemonArgs),
     /// Runs one job through the installed driver, without GitLab
@@ -134,6 +136,7 @@ fn dispatch(host: &Host, env: StageEnv) -> u8 {
         }
         Command::Simulate(args) => simulate_command(host, *args),
         Command::Host(command) => runtime.block_on(host_command(host, &command)),
+        Command::Prefetch(args) => runtime.block_on(prefetch_command(host, &args)),
         Command::Daemon(args) => runtime.block_on(daemon_command(host, args)),
         Command::Try(args) => runtime.block_on(try_command(host, *args)),
     };
@@ -158,6 +161,12 @@ fn sources(host: &Host, explicit: Option<PathBuf>) -> Sources {
 fn load(host: &Host, args: &StageArgs) -> Result<Settings, Failure> {
     let loaded = settings::load(&sources(host, args.config.clone()), args.runner.as_deref())?;
     Ok(loaded.settings)
+}
+
+/// Returns the directory of the operator's `config.json`.
+fn operators(host: &Host, settings: &Settings) -> Option<PathBuf> {
+    let path = |name: &str| host.var(name).map(Path::new);
+    operator_dir(settings.pull.docker_config_dir.as_deref(), path("DOCKER_CONFIG"), path("HOME"))
 }
 
 fn docker_host(host: &Host) -> Option<&str> {
@@ -191,10 +200,8 @@ async fn prepare_stage(host: &Host, env: StageEnv, args: &StageArgs) -> u8 {
         let begun = Begun::new(env, load(host, args)?)?;
         let engine = begun.engine(docker_host(host))?;
         let settings = &begun.settings;
-        let config = host.var("DOCKER_CONFIG").map(Path::new);
-        let home = host.var("HOME").map(Path::new);
         let around = Around {
-            operator_dir: operator_dir(settings.pull.docker_config_dir.as_deref(), config, home),
+            operator_dir: operators(host, settings),
             registries: around::registries(host, settings),
             store: around::open_store(host, settings, &log),
             who: host::Who::read(),
@@ -280,12 +287,54 @@ fn simulate_command(host: &Host, args: simulate_args::SimulateArgs) -> u8 {
 }
 
 async fn host_command(host: &Host, command: &HostCommand) -> u8 {
-    let (mut out, mut err) = (io::stdout(), io::stderr());
-    let world = daemon::OnHost { host, config: command.config() };
+    at_desk(host, command.config(), async |desk| {
+        command.run(desk, &mut io::stdout(), &mut io::stderr()).await
+    })
+    .await
+}
+
+async fn prefetch_command(host: &Host, args: &prefetch::PrefetchArgs) -> u8 {
+    let mut stop = stop_on_signals();
+    at_desk(host, args.config.clone(), async |desk| {
+        let (leave, departure) = Departure::new();
+        let this = desk.here.process;
+        let around = prefetch::Around {
+            operator_dir: operators(host, desk.settings),
+            registries: around::registries(host, desk.settings),
+            // What it does belongs to no runner: it vouches for itself.
+            who: host::Who::new(this, this, host::moment, host::liveness),
+            disks: Rc::new(crate::evict::disk),
+            departure,
+            terminal: io::stderr().is_terminal(),
+        };
+        let (mut out, mut err) = (io::stdout(), io::stderr());
+        let mut work = pin!(prefetch::run(args, desk, around, &mut out, &mut err));
+        tokio::select! {
+            code = &mut work => return code,
+            () = stop.requested() => {}
+        }
+        let mut code = None;
+        leave.wish(async { code = Some((&mut work).await) }).await;
+        match code {
+            Some(code) => code,
+            // Who waited goes on with the pull; what is left is to say so.
+            None => tokio::time::timeout(LAST_LINES, work).await.unwrap_or(desk::WRONG),
+        }
+    })
+    .await
+}
+
+/// Loads the settings, and does something with what commands about this host are given.
+async fn at_desk(
+    host: &Host,
+    config: Option<PathBuf>,
+    act: impl AsyncFnOnce(&Desk<'_, engine::Docker>) -> u8,
+) -> u8 {
+    let world = daemon::OnHost { host, config };
     let settings = match world.settings() {
         Ok(settings) => settings,
         Err(failure) => {
-            let _ = writeln!(err, "{failure}");
+            let _ = writeln!(io::stderr(), "{failure}");
             return desk::WRONG;
         }
     };
@@ -306,7 +355,7 @@ async fn host_command(host: &Host, command: &HostCommand) -> u8 {
         endpoint: &endpoint,
         here,
     };
-    command.run(&desk, &mut out, &mut err).await
+    act(&desk).await
 }
 
 async fn daemon_command(host: &Host, args: DaemonArgs) -> u8 {

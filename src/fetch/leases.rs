@@ -13,7 +13,7 @@ use crate::host::Who;
 use crate::job::Owner;
 use crate::joblog::JobLog;
 use crate::moment::Liveness;
-use crate::plan::Wishes;
+use crate::plan::ImageWish;
 use crate::store::{Granted, Lease, LeaseKind, Removal, Store};
 
 use super::Settled;
@@ -55,19 +55,20 @@ impl Leases {
         &self.who
     }
 
-    /// Takes them on what the job asks for, before anything is looked at, and returns when no removal of it is under way.
+    /// Takes them on what is asked for, before anything is looked at, and returns when no removal of it is under way.
     /// `others` are names of other things than images.
-    pub async fn on_references(
+    pub async fn on_references<'w>(
         &self,
         store: &Store,
-        wishes: &Wishes,
+        images: impl Iterator<Item = &'w ImageWish>,
         others: impl Iterator<Item = String>,
         log: &JobLog,
     ) {
-        let names = wishes.images().map(|wish| wish.reference.normalized()).chain(others);
+        let images: Vec<&ImageWish> = images.collect();
+        let names = images.iter().map(|wish| wish.reference.normalized()).chain(others);
         let mut leases: Vec<Lease> = names.map(|name| self.lease(LeaseKind::Reference, name)).collect();
         // What is asked for by digest is that content, whatever else it is called.
-        let digests = wishes.images().filter_map(|wish| wish.reference.digest().map(str::to_owned));
+        let digests = images.iter().filter_map(|wish| wish.reference.digest().map(str::to_owned));
         leases.extend(digests.map(|name| self.lease(LeaseKind::Content, name)));
         let Granted { under_way, changes } = store.lease(&leases);
         self.changes.set(changes);

@@ -12,6 +12,9 @@ mod images_table;
 mod marks;
 pub mod pin;
 mod pin_set;
+pub mod prefetch;
+mod prefetch_screen;
+mod prefetch_view;
 pub mod simulate;
 pub mod simulate_args;
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub async fn run<E: Engine, R: Registries>(
     let logins = Logins::read(job, operator_dir.as_deref(), log);
     let kept: Vec<&str> = ground.volumes.iter().filter(|v| v.kept).map(|v| v.name.as_str()).collect();
     let volumes = kept.iter().map(|name| VolumeUse::leased(name));
-    leases.on_references(&store, &wishes, volumes, log).await;
+    leases.on_references(&store, wishes.images(), volumes, log).await;
     let mut desk = Desk::open(store, registries, departure, job.asker().clone(), engine, &version).await?;
     desk.on_pull(preparing.of_pulls());
     let (desk, leases, logins, native) = (&desk, &leases, &logins, &native);
