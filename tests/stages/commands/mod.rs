@@ -4,4 +4,5 @@ mod cold;
 mod eviction;
 mod host;
 mod pins;
+mod prefetch;
 mod views;
