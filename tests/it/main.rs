@@ -39,6 +39,7 @@ mod outcomes;
 mod output;
 mod own_engine;
 mod package;
+mod prefetching;
 mod processes;
 mod pulling;
 #[path = "../support/pusher.rs"]

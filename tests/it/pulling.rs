@@ -1,7 +1,9 @@
 //! What the tests of pulls share: an engine of each kind, images of random layers behind a front, and prepares that run
 //! side by side.
 
+use std::ffi::OsString;
 use std::fs::File;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -142,21 +144,37 @@ impl On {
     pub(crate) fn start(&self, job: &JobDescription) -> Prepare<'_> {
         let (world, job) = (self.world(), job.clone());
         let attempt = world.attempt(&job);
-        let log = attempt.dir.join("log");
+        let running = self.begin(&["prepare"], attempt.dir.join("log"), attempt.env.iter().cloned());
+        Prepare { on: self, job, attempt, running }
+    }
+
+    /// Starts a command about this host beside whatever else runs.
+    pub(crate) fn command(&self, words: &[&str]) -> Running {
+        self.begin(words, self.world().dir.join(format!("log-{}", unique())), std::iter::empty())
+    }
+
+    fn begin(
+        &self,
+        words: &[&str],
+        log: PathBuf,
+        env: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Running {
+        let world = self.world();
         let file = File::create(&log).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_hearth"))
-            .args(["prepare", "--config"])
+            .args(words)
+            .arg("--config")
             .arg(world.dir.join("config.toml"))
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", &world.dir)
-            .envs(attempt.env.iter().cloned())
+            .envs(env)
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("one file"))
             .stderr(file)
             .spawn()
             .expect("the driver starts");
-        Prepare { on: self, job, attempt, log, child, began: Instant::now() }
+        Running { log, child, began: Instant::now() }
     }
 
     /// Waits until all have ended, and cleans up after them.
@@ -263,12 +281,25 @@ pub(crate) struct Prepare<'o> {
     on: &'o On,
     job: JobDescription,
     attempt: Attempt,
+    running: Running,
+}
+
+impl Deref for Prepare<'_> {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+/// A process of the driver that runs, and what it says.
+pub(crate) struct Running {
     log: PathBuf,
     child: Child,
     began: Instant,
 }
 
-impl Prepare<'_> {
+impl Running {
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
@@ -289,33 +320,40 @@ impl Prepare<'_> {
         kill(Pid::from_raw(pid), signal).expect("a process that runs");
     }
 
-    /// Waits until it has ended, and cleans up after it.
-    pub(crate) fn end(mut self) -> Prepared {
+    /// Waits until it has ended, and returns its exit code: `None` after a signal.
+    pub(crate) fn end(&mut self) -> Option<i32> {
         let end = Instant::now() + LONG;
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().expect("its state") {
-                break status;
+                return status.code();
             }
             assert!(Instant::now() < end, "it does not end:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
-        };
+        }
+    }
+}
+
+impl Prepare<'_> {
+    /// Waits until it has ended, and cleans up after it.
+    pub(crate) fn end(mut self) -> Prepared {
+        let code = self.running.end();
         let took = self.began.elapsed();
         let build = self.on.world().container(&self.job, "build");
-        let image = match status.success() {
-            true => {
+        let image = match code {
+            Some(0) => {
                 let id = self.on.engine(&["inspect", "-f", "{{.Image}}", &build]);
                 self.on.configuration(&self.job.image.name, id)
             }
-            false => String::new(),
+            _ => String::new(),
         };
         let log = self.log();
         let cleanup = self.on.world().call(&["cleanup"], &self.attempt.env);
         assert_eq!(cleanup.code, Some(0), "{}", cleanup.stderr);
-        Prepared { code: status.code(), log, image, took }
+        Prepared { code, log, image, took }
     }
 }
 
-impl Drop for Prepare<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
