@@ -49,6 +49,7 @@ mod registry;
 mod registry_hostile;
 mod registry_tls;
 mod registry_tokens;
+mod scans;
 mod scripted;
 mod services;
 mod simulate;

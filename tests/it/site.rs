@@ -16,11 +16,17 @@ pub(crate) struct Site {
 impl Site {
     /// Serves a repository of one commit to these jobs.
     pub(crate) async fn start(world: &World, jobs: &[&JobDescription]) -> Self {
+        Self::with(world, jobs, &[]).await
+    }
+
+    /// As [`Site::start`], with further files in the commit.
+    pub(crate) async fn with(world: &World, jobs: &[&JobDescription], files: &[(&str, &str)]) -> Self {
         let dir = world.dir.join("repository");
         std::fs::create_dir_all(&dir).expect("a directory");
         git(&dir, &["init", "-q", "-b", "main"]);
         write(&dir.join("README"), "the sources\n");
-        git(&dir, &["add", "README"]);
+        files.iter().for_each(|(name, holds)| write(&dir.join(name), holds));
+        git(&dir, &["add", "."]);
         git(&dir, &["commit", "-q", "-m", "first"]);
         let sha = git(&dir, &["rev-parse", "HEAD"]);
         let path = (std::ffi::OsString::from("PATH"), std::env::var_os("PATH").unwrap_or_default());

@@ -5,6 +5,7 @@
 //! clause's end, also after a failure.
 
 mod attach;
+mod checkouts;
 mod containers;
 mod execs;
 mod ground;
@@ -150,4 +151,10 @@ clauses! {
         a_stage_that_waits_for_the_helper_is_stopped,
         a_helper_readies_sweeps_and_goes,
         a_shell_takes_the_handover_and_stays;
+    checkouts:
+        what_is_in_a_checkout_is_read,
+        nothing_beside_a_checkout_is_read,
+        a_checkout_that_changes_gives_nothing_else_away,
+        a_link_for_a_checkout_is_not_followed,
+        a_checkout_goes_with_its_container;
 }

@@ -12,7 +12,9 @@ use hearth::engine::fake::{Behaviour, Fake, FakeImage, Place, Run};
 use hearth::engine::{
     ContainerState, Created, Creation, Docker, Engine, ExecRunning, Health, PullRequest, Removal, StoreKind,
 };
+use hearth::plan::script;
 use hearth::plan::spec::{ContainerSpec, ExecSpec, LogSpec, MountSpec, NetworkSpec, NetworkUse, VolumeSpec};
+use hearth::scan::MAX_FILE_BYTES;
 use hearth::settings::Limits;
 
 use super::streams::patiently;
@@ -205,6 +207,22 @@ impl<E: Engine> World<E> {
         if let Backstage::Fake(fake) = &self.backstage {
             let says = move |run: &Run<'_>| run.place == place && run.stdin == script.as_bytes();
             fake.program(move |run| says(run).then(|| behaviour.clone()));
+        }
+    }
+
+    /// Tells the fake what a file of a checkout holds.
+    pub(super) fn holds(&self, path: &str, text: &str) {
+        if let Backstage::Fake(fake) = &self.backstage {
+            fake.checkout_has(path, text);
+        }
+    }
+
+    /// Tells the fake what it says of a checkout that is none.
+    pub(super) fn refuses_checkout(&self, dir: &str) {
+        if let Backstage::Fake(fake) = &self.backstage {
+            let argv = script::read(dir, MAX_FILE_BYTES + 1);
+            let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+            fake.command(&argv, Behaviour::new().exit(script::EXIT_NO_CHECKOUT));
         }
     }
 
