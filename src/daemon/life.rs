@@ -263,7 +263,7 @@ impl<W: World> Daemon<'_, W> {
         let is_good = loaded.is_ok();
         match loaded {
             Ok(settings) => {
-                if self.world.store(&settings).as_ref() != Some(&self.ledger.place()) {
+                if self.world.store(&settings).as_ref() != Some(self.ledger.place()) {
                     let words = "the store's directory is another one now: the daemon uses the old one until it is restarted";
                     self.journal.say(Level::Warning, words);
                 }

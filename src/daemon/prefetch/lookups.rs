@@ -1,6 +1,7 @@
 //! Whether tags in use have moved: each is looked up every so often, with the operator's login or none.
 
 use super::Prefetcher;
+use super::state::State;
 use super::way::Way;
 use crate::daemon::journal::Level;
 use crate::daemon::world::World;
@@ -64,16 +65,16 @@ impl<W: World> Prefetcher<'_, W> {
             let key = store.hash_key().map(|key| *key.expose()).unwrap_or_default();
             key.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
         });
-        let state = &*state;
-        let tags = state.gathered.looked_up.iter();
-        let tags = tags.filter(|prospect| !state.moved.contains(&prospect.key()));
+        let State { gathered, moved, memory, looked_up, .. } = &mut *state;
+        let tags = gathered.looked_up.iter().filter(|prospect| !moved.contains(&prospect.key()));
         tags.map(|prospect| {
             let name = &prospect.candidate.name;
-            let is_denied = state.memory.jobs_only().contains(name);
+            let is_denied = memory.jobs_only().contains(name);
             let every = if is_denied { DENIED.max(every.as_secs_f64()) } else { every.as_secs_f64() };
-            let last = state.looked_up.get(name).copied();
-            let at = next_look(name, seed, last, every, now);
-            let alone = state.memory.alone_until(prospect, now);
+            // One that was never looked up counts as if it was when it was first heard of.
+            let last = *looked_up.entry(name.clone()).or_insert(now);
+            let at = next_look(name, seed, Some(last), every, now);
+            let alone = memory.alone_until(prospect, now);
             (alone.map_or(at, |alone| at.max(alone)), prospect.clone())
         })
         .collect()

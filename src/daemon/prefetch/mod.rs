@@ -122,7 +122,7 @@ impl<'a, W: World> Prefetcher<'a, W> {
             Heard::Sources(sources) => {
                 let prefetch = &self.stands.borrow().settings.prefetch;
                 if prefetch.enabled && prefetch.scan != ScanMode::Off {
-                    state.to_read(sources);
+                    state.put_unread(sources);
                     self.unread.notify_one();
                 }
             }

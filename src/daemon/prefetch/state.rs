@@ -61,7 +61,7 @@ impl<E> State<E> {
     }
 
     /// Has a checkout read, in the place of an older one where too many wait.
-    pub(super) fn to_read(&mut self, sources: Rc<Sources>) {
+    pub(super) fn put_unread(&mut self, sources: Rc<Sources>) {
         if self.unread.len() >= MOST_WAITING {
             self.unread.pop_front();
         }

@@ -16,7 +16,10 @@ impl<W: World> Prefetcher<'_, W> {
     /// Puts down what comes next.
     pub(super) fn put_down(&self, mut next: Vec<Planned>, store: Option<&Store>) {
         next.truncate(MOST);
-        let jobs_only: Vec<String> = self.state.borrow().memory.jobs_only().iter().cloned().collect();
+        let (jobs_only, polled): (Vec<String>, u64) = {
+            let state = self.state.borrow();
+            (state.memory.jobs_only().iter().cloned().collect(), state.gathered.looked_up.len() as u64)
+        };
         let month = store.map(|store| {
             let now = self.world.moment().wall;
             store.ahead_bytes(self.world.month_began(now))
@@ -26,8 +29,10 @@ impl<W: World> Prefetcher<'_, W> {
             let month_bytes = month.unwrap_or(prefetch.month_bytes);
             let same = prefetch.next == next
                 && prefetch.jobs_only == jobs_only
+                && prefetch.polled == polled
                 && prefetch.month_bytes == month_bytes;
-            (prefetch.next, prefetch.jobs_only, prefetch.month_bytes) = (next, jobs_only, month_bytes);
+            (prefetch.next, prefetch.jobs_only) = (next, jobs_only);
+            (prefetch.polled, prefetch.month_bytes) = (polled, month_bytes);
             !same
         });
         if is_news {

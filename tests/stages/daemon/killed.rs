@@ -20,7 +20,10 @@ async fn after_a_kill_at_any_call_the_next_round_leaves_nothing_orphaned_and_not
     let long = 100 * 24 * 3600;
     host.world.job["runner_info"] = json!({"timeout": long});
     host.limit.set(long * SECOND);
-    host.set(|settings| settings.daemon.longest_job = long * SECOND);
+    host.set(|settings| {
+        settings.daemon.longest_job = long * SECOND;
+        settings.prefetch.enabled = false;
+    });
     host.world.prepare().await.fine();
     let of_living = host.world.left();
     host.make_job("busy-2", Some(&host.owner(42))).await;
@@ -52,6 +55,7 @@ const MARKS: Marks<ByteSize> = Marks { start: ByteSize(14 << 20), stop: ByteSize
 async fn after_a_kill_in_an_eviction_the_next_round_goes_on_and_takes_nothing_that_is_used() {
     let host = DaemonHost::new();
     host.set(|settings| {
+        settings.prefetch.enabled = false;
         settings.cache.scope = Scope::All;
         settings.cache.minimum_age = Duration::ZERO;
         settings.cache.images = Some(MARKS);

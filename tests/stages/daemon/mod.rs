@@ -2,6 +2,7 @@
 
 mod host;
 mod killed;
+mod prefetch;
 mod reaping;
 mod rounds;
 mod troubles;
