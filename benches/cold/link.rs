@@ -18,6 +18,8 @@ use crate::Result;
 
 /// How long a byte is on its way, beside the time that the link takes to carry it.
 const DELAY: Duration = Duration::from_millis(10);
+/// What the link may make up for after a moment in which nobody took it: who waits for it is woken late now and then.
+const LATE: Duration = Duration::from_millis(40);
 /// How many bytes are passed on at once; several connections take turns with pieces of this size.
 const PIECE: usize = 8 << 10;
 /// How many pieces may be on their way on one connection.
@@ -58,7 +60,7 @@ impl Lane {
             return now;
         }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let begins = free.unwrap_or(now).max(now);
+        let begins = free.map_or(now, |free| free.max(now.checked_sub(LATE).unwrap_or(now)));
         let ends = begins + Duration::from_secs_f64(bytes as f64 / rate as f64);
         *free = Some(ends);
         ends
