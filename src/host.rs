@@ -343,6 +343,36 @@ mod tests {
     }
 
     #[test]
+    fn the_wall_shows_what_the_systems_own_clock_shows() {
+        // Around New Year, a leap day and the days on which clocks are put forward or back.
+        for seconds in [0, 951_825_600, 1_767_225_599, 1_774_749_600, 1_792_900_800, 1_795_478_400_u64] {
+            let shown = std::process::Command::new("date")
+                .args(["-d", &format!("@{seconds}"), "+%u %H %M %S %d"])
+                .output()
+                .ok()
+                .filter(|output| output.status.success());
+            let Some(shown) = shown else {
+                return eprintln!("SKIPPED: `date` does not tell the time of a number here");
+            };
+            let shown = String::from_utf8(shown.stdout).unwrap();
+            let numbers: Vec<u32> = shown.split_whitespace().map(|number| number.parse().unwrap()).collect();
+            let [weekday, hour, minute, second, day] = numbers[..] else { panic!("{shown}") };
+            let at = Duration::from_secs(seconds);
+            let time = local_time(at);
+            let of_day = hour * 3600 + minute * 60 + second;
+            assert_eq!(
+                (u32::from(time.weekday) + 1, time.second_of_day),
+                (weekday, of_day),
+                "{seconds}: {shown}"
+            );
+            // An hour more or less where clocks were put forward or back in that month.
+            let since = (day - 1) * 86_400 + of_day;
+            let found = (at - month_began(at)).as_secs() as u32;
+            assert!(seconds == 0 || found.abs_diff(since) <= 3600, "{seconds}: {found} {since}");
+        }
+    }
+
+    #[test]
     fn a_missing_and_a_huge_file_are_told_apart() {
         let missing =
             read_bounded("/nonexistent/response.json".as_ref(), 10, "JOB_RESPONSE_FILE").unwrap_err();

@@ -28,7 +28,7 @@ pub(super) fn text(told: &Told) -> String {
     let number = told.number.map_or_else(String::new, |number| format!(" {number}"));
     let prepared = match told.prepared_seconds {
         Some(seconds) => format!("prepared in {}", span(seconds)),
-        None => "it was not prepared to the end".to_owned(),
+        None => "it was not prepared to the end; images that it did not get are not listed".to_owned(),
     };
     let mut text =
         format!("job{number} of {}, {}: {prepared}\n", told.server, ago(told.now as f64, told.at as f64));

@@ -1,6 +1,8 @@
 //! `hearth why-cold`: jobs that were really prepared, and what is said of them.
 
 use hearth::engine::fake::FakeImage;
+use hearth::outcome::Fault;
+use hearth::settings::PullPolicy;
 use hearth::store::{Ahead, AheadOutcome, Batch};
 
 use super::host::{HOUR, Host};
@@ -119,6 +121,23 @@ async fn a_prefetch_that_came_too_late_is_told() {
         line.starts_with("a prefetch of it (list) had begun 60 min before the job: too late by "),
         "{text}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_did_not_get_all_its_images_is_told_with_those_it_got() {
+    let host = host();
+    job(&host, 7).await;
+    let mut world = host.world.another(8);
+    world.settings.job.pull_policy = vec![PullPolicy::IfNotPresent];
+    world.job["services"] = serde_json::json!([{"name": "registry.test/none:1"}]);
+    let prepared = world.prepare().await;
+    assert!(prepared.failed(Fault::Job).message.contains("registry.test/none:1"));
+    host.now.set(hearth::host::now());
+    let text = host.run(&["why-cold", "last"]).await.fine();
+    let end = "it was not prepared to the end; images that it did not get are not listed";
+    assert!(text.lines().next().unwrap().ends_with(end), "{text}");
+    assert_eq!(about(&text, APP), [format!("{APP} (build image): was here")]);
+    assert!(!text.contains("none:1"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
