@@ -90,10 +90,9 @@ fn sources(begun: &Begun, who: &Who) -> Option<Sources> {
     let moment = who.moment();
     let owner = Owner::new(who.runner, moment.clone(), job.timeout);
     let until = moment.wall.saturating_add(owner.lasts).as_secs();
-    let pipeline = match job.facts.get("pipeline.id").map(String::as_str) {
-        None | Some("") => names.key(),
-        Some(pipeline) => pipeline,
-    };
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let pipeline = job.facts.get("pipeline.id").map(String::as_str).filter(is_number);
+    let pipeline = pipeline.unwrap_or(names.key());
     let ground = Ground::decide(job, names, settings, None).ok()?;
     let running = Running {
         name: job.name.clone(),

@@ -142,6 +142,18 @@ async fn a_checkout_is_told_with_the_jobs_own_rights_and_no_secret_variable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pipeline_that_has_no_number_is_its_jobs_own() {
+    for text in ["", "9\n0", "all of them"] {
+        let world = checked_out().variable("CI_PIPELINE_ID", text);
+        let mut inbox = inbox(&world);
+        world.prepare().await.fine();
+        world.stage("get_sources").run().await.fine();
+        let told = sources(taken(&mut inbox).await).unwrap();
+        assert_eq!(told.pipeline, "https://gitlab.test hearth-tok-job-7", "{text:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_told_of_a_checkout_that_is_not_where_checkouts_are() {
     for dir in ["/etc", "/builds", "/builds/../etc", "/buildsx/p", "builds/p"] {
         let world = World::warm().variable("CI_PROJECT_DIR", dir);
