@@ -98,6 +98,24 @@ fn what_is_no_letter_of_this_version_is_no_notice() {
     }
 }
 
+proptest::proptest! {
+    /// Anybody who may write to the socket may write anything.
+    #[test]
+    fn a_letter_with_changes_is_a_notice_or_none(
+        which in 0..5_usize,
+        changes in proptest::collection::vec((proptest::prelude::any::<usize>(), proptest::prelude::any::<u8>()), 0..6),
+    ) {
+        let mut letter = encode(&notices()[which]).unwrap();
+        for (at, byte) in changes {
+            let at = at % letter.len();
+            letter[at] = byte;
+        }
+        if let Some(notice) = decode(&letter) {
+            assert!(encode(&notice).is_some());
+        }
+    }
+}
+
 #[test]
 fn a_letter_that_is_too_long_is_neither_written_nor_read() {
     let mut long = sources();

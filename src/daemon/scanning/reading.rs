@@ -157,6 +157,8 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+
     use super::{Frames, MAX_FILE_BYTES, mark};
 
     fn texts(said: &[u8], paths: usize) -> (Vec<Option<String>>, bool) {
@@ -193,6 +195,39 @@ mod tests {
         }
         let long = [b"M 1\n", "x".repeat(MAX_FILE_BYTES + 1).as_bytes(), b"\nM end\n"].concat();
         assert_eq!(texts(&long, 1), (vec![None], true));
+    }
+
+    /// Bytes of what frames are made of.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => "(M |M|\n|1|2|3|end|end\n| |-1|\nM )".prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..4),
+        ];
+        proptest::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_is_read_as_texts(said in pieces()) {
+            let frames = Frames::of(&said, "M");
+            assert!(frames.bytes() <= said.len());
+            assert_eq!(frames.texts(2).len(), 2);
+        }
+
+        #[test]
+        fn what_does_not_know_the_mark_is_read_back(files in proptest::collection::vec(pieces(), 0..5)) {
+            let mark = mark();
+            let mut said = Vec::new();
+            for (number, file) in files.iter().enumerate() {
+                let head = format!("{mark} {}\n", number + 1);
+                said.extend([head.as_bytes(), file, b"\n"].concat());
+            }
+            said.extend(format!("{mark} end\n").bytes());
+            let frames = Frames::of(&said, &mark);
+            assert!(frames.ended);
+            let texts: Vec<_> = files.into_iter().map(|file| String::from_utf8(file).ok()).collect();
+            assert_eq!(frames.texts(texts.len()), texts);
+        }
     }
 
     #[test]
