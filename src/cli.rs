@@ -22,7 +22,7 @@ use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::operator::commands::HostCommand;
 use crate::operator::desk::{self, Desk};
-use crate::operator::{check, prefetch, simulate, simulate_args, try_job};
+use crate::operator::{check, prefetch, prefetch_plan, simulate, simulate_args, try_job};
 use crate::outcome::{Failure, Fault};
 use crate::record;
 use crate::settings::{self, Settings, Sources};
@@ -297,6 +297,12 @@ async fn prefetch_command(host: &Host, args: &prefetch::PrefetchArgs) -> u8 {
     let mut stop = stop_on_signals();
     at_desk(host, args.config.clone(), async |desk| {
         let (leave, departure) = Departure::new();
+        if args.plan {
+            let now = host::now();
+            let clocks = (host::local_time(now), host::month_began(now));
+            let (mut out, mut err) = (io::stdout(), io::stderr());
+            return prefetch_plan::run(args.json, desk, clocks, &mut out, &mut err).await;
+        }
         let this = desk.here.process;
         let around = prefetch::Around {
             operator_dir: operators(host, desk.settings),

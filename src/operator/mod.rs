@@ -13,6 +13,7 @@ mod marks;
 pub mod pin;
 mod pin_set;
 pub mod prefetch;
+pub mod prefetch_plan;
 mod prefetch_screen;
 mod prefetch_view;
 pub mod simulate;

@@ -42,8 +42,11 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PrefetchArgs {
     /// The images, as a job's `image:` would name them
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "plan", value_name = "IMAGE")]
     pub images: Vec<String>,
+    /// Shows what the daemon would bring next by itself, why, and what it waits for
+    #[arg(long, conflicts_with_all = ["images", "platform", "dry_run"])]
+    pub plan: bool,
     /// Fetches them for this platform, such as linux/arm64, instead of this host's own
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<Platform>,
@@ -103,7 +106,7 @@ async fn answer<E: Engine, R: Registries>(
     let log = screen.log();
     let logins = Logins::of_host(operator_dir.as_deref(), &log);
     let owner = Owner::new(who.this, who.moment(), Some(LONGEST));
-    let job = format!("hearth prefetch {}", who.this.pid);
+    let job = format!("{} {}", prefetch::LEASES, who.this.pid);
     let leases = Leases::new(job.clone(), owner, who);
     if !args.dry_run {
         leases.on_references(&store, wishes.iter(), std::iter::empty(), &log).await;

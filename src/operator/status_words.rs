@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::find::short;
 use super::images_table::many;
 use super::status::{LeaseState, PinState, Status, Week};
 use super::when::{Date, ago, span};
-use crate::daemon::report::{Done, Report};
+use crate::daemon::report::{Done, PrefetchReport, Report};
 use crate::units::ByteSize;
 
 /// How many names of a job's images are shown.
@@ -86,8 +87,33 @@ fn of_daemon(last: &Report, runs: bool, now: f64) -> Vec<String> {
     lines.extend(
         last.clock.as_ref().filter(|_| runs).map(|clock| format!("nothing goes for its age: {clock}")),
     );
+    lines.extend(ahead(&last.prefetch, runs, now));
     lines
         .extend(last.last_error.as_ref().map(|said| format!("{}: {}", ago(now, said.at as f64), said.words)));
+    lines
+}
+
+/// What is brought ahead, in a few lines.
+fn ahead(prefetch: &PrefetchReport, runs: bool, now: f64) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(coming) = prefetch.now.as_ref().filter(|_| runs) {
+        let (name, since) = (short(&coming.name), ago(now, coming.since as f64));
+        lines.push(format!("fetches {name} ahead ({}: {}), begun {since}", coming.source, coming.why));
+    }
+    if !prefetch.next.is_empty() {
+        let next = prefetch.next.first().and_then(|next| next.waits.clone());
+        let waits = next.map(|waits| format!(", the first waits: {waits}")).unwrap_or_default();
+        lines.push(format!("{} to fetch ahead{waits} (hearth prefetch --plan)", many(prefetch.next.len())));
+    }
+    if let Some(last) = &prefetch.last {
+        lines.push(format!("{}: {}", ago(now, last.at as f64), last.words));
+    }
+    if prefetch.month_bytes > 0 {
+        lines.push(format!("{} were fetched ahead this month", ByteSize(prefetch.month_bytes)));
+    }
+    if !prefetch.jobs_only.is_empty() {
+        lines.push(format!("{} of its tags in use only jobs can read", prefetch.jobs_only.len()));
+    }
     lines
 }
 

@@ -4,9 +4,11 @@
 //! held back by [`crate::policy::wanted`]; fetching is [`crate::fetch`]'s.
 
 mod gather;
+mod host;
 mod planned;
 mod prospect;
 
 pub use gather::{Gathered, gather, is_idle};
+pub use host::{LEASES, host};
 pub use planned::{Planned, Waits};
 pub use prospect::{Prospect, Whose, wish};

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::Prefetcher;
 use super::memory::{Looked, Memory};
-use super::way::{LEASES, Way};
+use super::way::Way;
 use crate::daemon::journal::Level;
 use crate::daemon::report::Said;
 use crate::daemon::world::World;
 use crate::fetch::{Arrival, Cause, Look, PullFault};
 use crate::policy::Size;
 use crate::policy::wanted::{Held, fits};
-use crate::prefetch::Prospect;
+use crate::prefetch::{LEASES, Prospect};
 use crate::store::{Ahead, AheadOutcome, Announced, Batch, Store};
 use crate::units::ByteSize;
 

@@ -6,16 +6,14 @@ use tokio::time::sleep;
 
 use super::Prefetcher;
 use super::choose::{Choice, Next, choose};
-use super::way::{LEASES, Way};
+use super::way::Way;
 use crate::daemon::life::Standing;
 use crate::daemon::world::World;
 use crate::evict::{Evictor, Here, Sight};
 use crate::moment::{Liveness, Moment};
 use crate::outcome::Failure;
-use crate::policy::opens_in;
 use crate::policy::wanted::Host;
-use crate::prefetch::{Prospect, gather, is_idle};
-use crate::settings::ScanMode;
+use crate::prefetch::{self, Prospect, gather, is_idle};
 use crate::store::{Lease, Store};
 
 /// Seconds after which all is gathered anew although nothing happened: what is likely changes with the hours.
@@ -170,24 +168,10 @@ impl<W: World> Prefetcher<'_, W> {
 
     /// Says how the host stands, whatever is asked for.
     fn host(&self, stands: &Standing, store: &Store, now: &Moment) -> Host {
-        let prefetch = &stands.settings.prefetch;
         let jobs = &self.state.borrow().jobs;
-        let holds = |lease: &Lease| lease.job != LEASES && self.world.liveness(lease.owner) != Liveness::Gone;
-        let opens = opens_in(&prefetch.windows, self.world.local_time(now.wall));
-        Host {
-            idle: jobs.is_empty() && !store.leases(now).iter().any(holds),
-            preparing: jobs.is_preparing(),
-            window_opens: match opens {
-                Some(Duration::ZERO) => None,
-                Some(opens) => Some((now.wall + opens).as_secs_f64()),
-                None => Some(f64::INFINITY),
-            },
-            month_left: prefetch
-                .monthly
-                .map(|limit| limit.0.saturating_sub(store.ahead_bytes(self.world.month_began(now.wall)))),
-            pipeline_left: None,
-            scans_beside: prefetch.scan == ScanMode::Beside,
-            backed_off_until: None,
-        }
+        let clocks = (self.world.local_time(now.wall), self.world.month_began(now.wall));
+        let lives = |lease: &Lease| self.world.liveness(lease.owner) != Liveness::Gone;
+        let host = prefetch::host(store, &stands.settings, now, clocks, lives);
+        Host { idle: host.idle && jobs.is_empty(), preparing: jobs.is_preparing(), ..host }
     }
 }

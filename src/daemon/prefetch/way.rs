@@ -22,11 +22,9 @@ use crate::notice::Sources;
 use crate::outcome::Failure;
 use crate::policy::Cost;
 use crate::policy::wanted::Loses;
-use crate::prefetch::{Prospect, Whose};
+use crate::prefetch::{LEASES, Prospect, Whose};
 use crate::settings::Settings;
 
-/// Whose leases they are while something is being brought.
-pub(super) const LEASES: &str = "prefetch";
 /// How long bringing one image may take.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// What a cut pull loses where the engine keeps the layers that are complete: nearly half of what came, of a few layers.
