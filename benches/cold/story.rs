@@ -12,6 +12,9 @@ use crate::world::World;
 /// The name of what is built.
 const APP: &str = "app";
 
+/// The project's number.
+pub(crate) const PROJECT: u64 = 1;
+
 /// A job of the pipeline; the stage has its name.
 pub(crate) struct Part {
     /// Its name.
@@ -106,6 +109,7 @@ pub(crate) fn job(world: &World, part: &Part, pipeline: u64) -> JobDescription {
     job.token = world.job_token.clone();
     job.short_token = world.token.clone();
     job.server_url = world.server.url();
+    job.project_id = PROJECT;
     job.project_path = "bench/cold".to_owned();
     let mut job = job
         .variable("APP", format!("{}/{PLACE}/{APP}", world.link.address))
