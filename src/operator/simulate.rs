@@ -13,7 +13,7 @@ use crate::outcome::Failure;
 use crate::policy::simulate::bound::{Problem, ROUNDS};
 use crate::policy::simulate::clairvoyant::Future;
 use crate::policy::simulate::grid::side_by_side;
-use crate::policy::simulate::{Outcome, Policy, Setup, Trace, replay};
+use crate::policy::simulate::{Ahead, Outcome, Policy, Setup, Trace, replay};
 use crate::policy::{Cost, Score};
 use crate::record::History;
 
@@ -49,6 +49,12 @@ pub struct Report {
     pub working_set_bytes: u64,
     /// Seconds between two looks for moved tags; `None` without.
     pub poll_seconds: Option<f64>,
+    /// Whether images are brought back by schedule and history.
+    #[serde(default)]
+    pub prefetch: bool,
+    /// The tags on the list of what to bring ahead.
+    #[serde(default)]
+    pub listed: Vec<String>,
     /// One entry a budget.
     pub budgets: Vec<BudgetReport>,
 }
@@ -170,9 +176,18 @@ fn unpacked(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
 
 /// One piece of work: a rule, or what stands beside the rules.
 #[derive(Debug, Clone, Copy)]
-enum Piece {
-    Rule(Policy, Option<f64>, u64),
+enum Piece<'a> {
+    Replay(Setup<'a>),
     Bound(u64),
+}
+
+/// Finds the listed tags in the trace.
+fn listed(names: &[String], trace: &Trace) -> Result<Vec<usize>, Failure> {
+    let place = |name: &String| trace.tags.iter().position(|tag| tag == name);
+    let find = |name: &String| {
+        place(name).ok_or_else(|| Failure::system(format!("--list: no job uses {name:?} in this history")))
+    };
+    names.iter().map(find).collect()
 }
 
 fn simulate(
@@ -186,16 +201,18 @@ fn simulate(
     if poll.is_some_and(|poll| poll < 1.0) {
         return Err(Failure::system("--poll is too short: a second is the least"));
     }
+    let list = listed(&args.listed, trace)?;
+    let ahead = Ahead { history: args.prefetch, list: &list };
     let mut work = Vec::new();
     let bytes = |budget: &Budget| budget.bytes(working_set);
     // The bounds take longest, so they come first.
     work.extend(args.budgets.iter().map(|budget| Piece::Bound(bytes(budget))));
     for budget in args.budgets.iter().map(bytes) {
-        work.push(Piece::Rule(Policy::Rule(Score::Lru), None, budget));
-        work.push(Piece::Rule(Policy::Clairvoyant, None, budget));
-        work.extend(args.policies.iter().map(|rule| Piece::Rule(Policy::Rule(*rule), poll, budget)));
+        work.push(Piece::Replay(Setup::new(Policy::Rule(Score::Lru), budget)));
+        work.push(Piece::Replay(Setup::new(Policy::Clairvoyant, budget)));
+        let setup = |rule: &Score| Setup { poll, ahead, ..Setup::new(Policy::Rule(*rule), budget) };
+        work.extend(args.policies.iter().map(|rule| Piece::Replay(setup(rule))));
     }
-    let cost = Cost::default();
     let done = Mutex::new(0);
     let tell = || {
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,19 +220,9 @@ fn simulate(
         progress(*done, work.len());
     };
     let each = |piece: &Piece| match *piece {
-        Piece::Rule(policy, poll, budget) => {
-            let outcome =
-                replay(trace, &future, Setup { policy, budget, poll, cost, count_from: f64::NEG_INFINITY });
-            (outcome, 0.0)
-        }
+        Piece::Replay(setup) => (replay(trace, &future, setup), 0.0),
         Piece::Bound(budget) => {
-            let setup = Setup {
-                policy: Policy::Clairvoyant,
-                budget,
-                poll: None,
-                cost,
-                count_from: f64::NEG_INFINITY,
-            };
+            let setup = Setup::new(Policy::Clairvoyant, budget);
             let outcome = replay(trace, &future, setup);
             (outcome, problem.bound(budget, problem.total() - outcome.seconds, ROUNDS).seconds())
         }
@@ -247,6 +254,8 @@ fn simulate(
         days: (last - trace.start()) / 86_400.0,
         working_set_bytes: working_set,
         poll_seconds: poll,
+        prefetch: args.prefetch,
+        listed: args.listed.clone(),
         budgets: budgets.collect(),
     })
 }

@@ -25,6 +25,12 @@ pub struct SimulateArgs {
     /// Look for moved tags this often and pull them ahead of jobs, such as 30m or 6h
     #[arg(long, value_name = "T")]
     pub poll: Option<Span>,
+    /// Bring images back before jobs use them again, by schedule and history, while no job runs
+    #[arg(long)]
+    pub prefetch: bool,
+    /// Names that are on the list of what to bring ahead, as the trace or this host's jobs write them
+    #[arg(long = "list", value_name = "IMAGE", num_args = 1.., value_delimiter = ',')]
+    pub listed: Vec<String>,
     /// Leave out the jobs before this time after the first one, such as 28d
     #[arg(long, value_name = "T")]
     pub from: Option<Span>,

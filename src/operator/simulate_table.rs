@@ -23,17 +23,24 @@ pub(super) fn table(report: &Report) -> String {
     if let Some(poll) = report.poll_seconds {
         let _ = writeln!(text, "moved tags are looked for every {} and pulled ahead of jobs", span(poll));
     }
-    for budget in &report.budgets {
-        section(&mut text, budget, report.poll_seconds.is_some());
+    if report.prefetch {
+        text.push_str("images are brought back by schedule and history while no job runs\n");
     }
-    if report.poll_seconds.is_none() {
+    if !report.listed.is_empty() {
+        let _ = writeln!(text, "{} listed images are brought before the first job", report.listed.len());
+    }
+    let ahead = report.poll_seconds.is_some() || report.prefetch || !report.listed.is_empty();
+    for budget in &report.budgets {
+        section(&mut text, budget, ahead);
+    }
+    if !ahead {
         overall(&mut text, report);
     }
     text
 }
 
-fn section(text: &mut String, budget: &BudgetReport, polls: bool) {
-    let (ahead, used) = if polls { ("      ahead", "   used") } else { ("", "") };
+fn section(text: &mut String, budget: &BudgetReport, brings: bool) {
+    let (ahead, used) = if brings { ("      ahead", "   used") } else { ("", "") };
     let _ = writeln!(
         text,
         "\nbudget {} ({:.0} % of what is in use)",
@@ -45,12 +52,12 @@ fn section(text: &mut String, budget: &BudgetReport, polls: bool) {
         "rule", "waited", "to lru", "warm", "pulled", "written", "evicted"
     );
     let _ = writeln!(text, "{head}{ahead}{used}");
-    if polls {
-        row(text, &Row { rule: "lru, no looks".to_owned(), ..budget.baseline.clone() }, budget, polls);
+    if brings {
+        row(text, &Row { rule: "lru, unaided".to_owned(), ..budget.baseline.clone() }, budget, brings);
     }
-    budget.rules.iter().for_each(|rule| row(text, rule, budget, polls));
-    if !polls {
-        row(text, &budget.clairvoyant, budget, polls);
+    budget.rules.iter().for_each(|rule| row(text, rule, budget, brings));
+    if !brings {
+        row(text, &budget.clairvoyant, budget, brings);
         let bound = budget.bound_seconds;
         let _ = writeln!(text, "  {:14}{:>10}{:>9}", "no rule below", span(bound), change(bound, budget));
     }
@@ -65,7 +72,7 @@ fn section(text: &mut String, budget: &BudgetReport, polls: bool) {
     }
 }
 
-fn row(text: &mut String, row: &Row, budget: &BudgetReport, polls: bool) {
+fn row(text: &mut String, row: &Row, budget: &BudgetReport, brings: bool) {
     let _ = write!(
         text,
         "  {:14}{:>10}{:>9}{:>7.1} %{:>10}{:>10}{:>9}",
@@ -77,7 +84,7 @@ fn row(text: &mut String, row: &Row, budget: &BudgetReport, polls: bool) {
         ByteSize(row.written_bytes).to_string(),
         row.evictions
     );
-    if polls {
+    if brings {
         let used = row.prefetched_used.map_or("-".to_owned(), |used| format!("{:.0} %", used * 100.0));
         let _ = write!(text, "{:>11}{used:>7}", ByteSize(row.prefetched_bytes).to_string());
     }

@@ -79,7 +79,9 @@ pub fn plan(snapshot: &Snapshot, rules: &Rules, now: f64) -> Result<Plan, PlanEr
         let content = &snapshot.contents[*place];
         match locals::goes(content, rules, now).filter(|_| !must_stay(content, rules, now)) {
             Some(reason) => locals_gone.push(Gone { item: item.clone(), reason }),
-            None if content.pinned => drop(shelf.put(item.clone())),
+            None if content.pinned => {
+                shelf.put(item.clone());
+            }
             None => rest.push(item.clone()),
         }
     }

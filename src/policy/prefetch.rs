@@ -12,6 +12,10 @@ const LOOKED_AFTER: f64 = 0.1;
 const WORTH_PULLING: f64 = 0.85;
 /// Uses that are expected at most in as long a time as the tag has been silent: nobody waits for what has ended.
 const SILENCE_USES: f64 = 2.0;
+/// Uses within so many seconds from which a moved tag is pulled now: over night it may move once more.
+const SOON: (f64, f64) = (0.2, 12.0 * 3600.0);
+/// Uses within so many seconds from which an image that went is brought back now: before, others need its room.
+const VERY_SOON: (f64, f64) = (0.5, 3.0 * 3600.0);
 /// Days between two moves of a tag, until more is known: the median of official images.
 const USUAL_DAYS: f64 = 9.0;
 
@@ -38,6 +42,22 @@ pub fn looked_after(history: &History, tag: TagIx, now: f64) -> bool {
 /// Says whether a tag that has moved is worth pulling now.
 pub fn worth_pulling(history: &History, tag: TagIx, moves: Moves, now: f64) -> bool {
     chance_of_use(history, tag, moves, now) >= WORTH_PULLING
+}
+
+/// Says whether a tag that has moved should be pulled now, and not at one of the next looks: a schedule uses it, or other
+/// jobs are expected within half a day. Without patterns of use nobody knows, and it should.
+pub fn due(history: &History, tag: TagIx, now: f64) -> bool {
+    let scheduled = history.forecast().is_some_and(|forecast| forecast.next_run(tag, now).is_some());
+    scheduled || expected(history, tag, SOON, now)
+}
+
+/// Says whether an image that went should be brought back now: jobs are expected within hours.
+pub fn due_back(history: &History, tag: TagIx, now: f64) -> bool {
+    expected(history, tag, VERY_SOON, now)
+}
+
+fn expected(history: &History, tag: TagIx, (uses, seconds): (f64, f64), now: f64) -> bool {
+    history.forecast().is_none_or(|forecast| forecast.uses_within(tag, now, seconds) >= uses)
 }
 
 /// Returns the chance that a job comes before the tag moves again.

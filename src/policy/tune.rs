@@ -35,7 +35,7 @@ pub fn tune(trace: &Trace, now: f64, budget: u64, cost: Cost, current: Score) ->
     let recent = trace.clone().window(now - JUDGED - LEARNED, now);
     let future = Future::default();
     let seconds = |rule: Score| {
-        let setup = Setup { policy: Policy::Rule(rule), budget, poll: None, cost, count_from: now - JUDGED };
+        let setup = Setup { cost, count_from: now - JUDGED, ..Setup::new(Policy::Rule(rule), budget) };
         replay(&recent, &future, setup).seconds
     };
     let others = candidates().filter(|rule| *rule != current);

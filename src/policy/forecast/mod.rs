@@ -121,6 +121,12 @@ impl Forecast {
         self.patterns.get(tag)?.schedule.next(now)
     }
 
+    /// Returns how many unannounced uses of the tag are expected in so many seconds, at the hours that these are.
+    pub fn uses_within(&self, tag: TagIx, now: f64, seconds: f64) -> f64 {
+        let rate = self.patterns.get(tag).map_or(0.0, |pattern| pattern.pace.rate(now, &self.rhythm));
+        rate * self.rhythm.between(now, now + seconds)
+    }
+
     /// Returns the chance that a pipeline that has begun still brings the tag.
     pub fn follows(&self, tag: TagIx, now: f64) -> f64 {
         self.companions.expects(tag, now, 0.0)

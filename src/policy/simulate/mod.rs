@@ -6,6 +6,7 @@
 //!
 //! [`make_room`]: super::room::make_room
 
+pub mod ahead;
 pub mod bound;
 pub mod clairvoyant;
 pub mod grid;
@@ -18,6 +19,7 @@ mod recorded_tests;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Ahead;
 pub use recorded::{Record, RecordedUse};
 pub use replay::{Outcome, Policy, Setup, replay};
 pub use trace::{BadTrace, Trace};

@@ -70,13 +70,7 @@ fn each_registry_has_its_own_costs() {
     let far = Cost { overhead_seconds: 100.0, ..Cost::default() };
     record.costs.insert("b".to_owned(), far);
     let trace = record.trace();
-    let setup = Setup {
-        policy: Policy::Rule(Score::Lru),
-        budget: u64::MAX,
-        poll: None,
-        cost: Cost::default(),
-        count_from: f64::NEG_INFINITY,
-    };
+    let setup = Setup::new(Policy::Rule(Score::Lru), u64::MAX);
     let seconds = replay(&trace, &Future::new(&trace), setup).seconds;
     assert!((seconds - 103.0).abs() < 0.01, "{seconds}");
 }
@@ -100,12 +94,6 @@ fn nothing_on_record_is_an_empty_trace() {
 }
 
 fn replay_of(trace: &Trace) -> u64 {
-    let setup = Setup {
-        policy: Policy::Clairvoyant,
-        budget: 0,
-        poll: Some(60.0),
-        cost: Cost::default(),
-        count_from: f64::NEG_INFINITY,
-    };
+    let setup = Setup { poll: Some(60.0), ..Setup::new(Policy::Clairvoyant, 0) };
     replay(trace, &Future::new(trace), setup).jobs
 }

@@ -2,11 +2,12 @@
 
 use super::super::cost::{Cost, Size};
 use super::super::history::{Event, History};
-use super::super::prefetch::{Moves, looked_after, worth_pulling};
+use super::super::prefetch::{Moves, due, looked_after, worth_pulling};
 use super::super::reason::Reason;
 use super::super::room::{Gone, Measure, make_room};
 use super::super::score::{Ranking, Score};
 use super::super::shelf::{Item, Shelf};
+use super::ahead::{Ahead, Coming};
 use super::clairvoyant::{Clairvoyant, Future};
 use super::trace::{Entry, Trace};
 
@@ -21,7 +22,7 @@ pub enum Policy {
 
 /// What is replayed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setup {
+pub struct Setup<'a> {
     /// Who decides.
     pub policy: Policy,
     /// Bytes that images may take.
@@ -32,6 +33,16 @@ pub struct Setup {
     pub cost: Cost,
     /// From when on jobs count, in seconds: those before only fill the shelf. Negative infinity to count all.
     pub count_from: f64,
+    /// What is brought before jobs ask, beside tags that moved.
+    pub ahead: Ahead<'a>,
+}
+
+impl Setup<'_> {
+    /// Replays all jobs at the usual cost, and brings nothing ahead.
+    pub fn new(policy: Policy, budget: u64) -> Self {
+        let (poll, cost, ahead) = (None, Cost::default(), Ahead::default());
+        Self { policy, budget, poll, cost, count_from: f64::NEG_INFINITY, ahead }
+    }
 }
 
 /// What came of it.
@@ -56,32 +67,41 @@ pub struct Outcome {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Known {
+pub(super) struct Known {
     /// What the registry says the tag names; `None` before the first line of the trace that says so.
-    registry: Option<usize>,
+    pub(super) registry: Option<usize>,
     /// What this host believes that it names; `None` before the first use.
-    host: Option<usize>,
+    pub(super) host: Option<usize>,
     first: f64,
     moves: u32,
 }
 
-struct Replay<'a> {
-    trace: &'a Trace,
+impl Known {
+    /// How often the tag was seen to move until now.
+    pub(super) fn moves(&self, now: f64) -> Moves {
+        Moves { seen: self.moves, over: now - self.first }
+    }
+}
+
+pub(super) struct Replay<'a> {
+    pub(super) trace: &'a Trace,
     future: &'a Future,
-    setup: Setup,
+    pub(super) setup: Setup<'a>,
     score: Score,
-    shelf: Shelf,
-    history: History,
-    known: Vec<Known>,
+    pub(super) shelf: Shelf,
+    pub(super) history: History,
+    pub(super) known: Vec<Known>,
     inflation: f64,
     /// Layers that came ahead of jobs and were not used yet.
     ahead: Vec<bool>,
+    /// What is under way ahead of jobs, and was.
+    pub(super) coming: Coming,
     job: usize,
     outcome: Outcome,
 }
 
 /// Runs the whole trace and says what came of it.
-pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
+pub fn replay(trace: &Trace, future: &Future, setup: Setup<'_>) -> Outcome {
     let score = match setup.policy {
         Policy::Rule(score) => score,
         Policy::Clairvoyant => Score::Lru,
@@ -92,10 +112,11 @@ pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
         setup,
         score,
         shelf: Shelf::new(trace.layers.iter().copied()),
-        history: score.history(trace.tags.len()),
+        history: setup.ahead.memory(score, trace.tags.len()),
         known: vec![Known::default(); trace.tags.len()],
         inflation: 0.0,
         ahead: vec![false; trace.layers.len()],
+        coming: Coming::from(trace.entries.first().map_or(0.0, Entry::at)),
         job: 0,
         outcome: Outcome::default(),
     };
@@ -103,16 +124,14 @@ pub fn replay(trace: &Trace, future: &Future, setup: Setup) -> Outcome {
     let mut next_poll = trace.start();
     let mut counting = setup.count_from == f64::NEG_INFINITY;
     for entry in &trace.entries {
-        let at = match *entry {
-            Entry::Moved { at, .. } => at,
-            Entry::Job { event, .. } => event.at,
-        };
+        let at = entry.at();
         while let Some(every) = poll.filter(|_| next_poll <= at) {
             replay.poll(next_poll);
             // Long silences are passed over: nothing moves between two entries.
             let steps = ((at - next_poll) / every).floor().max(0.0);
             next_poll = if steps > 1.0 { next_poll + steps * every } else { next_poll + every };
         }
+        replay.bring_ahead(at);
         match *entry {
             Entry::Moved { tag, version, .. } => replay.known[tag].registry = Some(version),
             Entry::Job { event, version } => {
@@ -133,9 +152,12 @@ impl Replay<'_> {
         self.history.note(event);
         self.learn(tag, version, at);
         self.outcome.jobs += 1;
+        self.coming.used(version, at);
         let index = match self.shelf.items().iter().position(|item| item.key == version) {
             Some(index) => {
-                self.outcome.warm += 1;
+                let rest = self.coming.seconds_left(version, at);
+                self.outcome.seconds += rest;
+                self.outcome.warm += u64::from(rest == 0.0);
                 index
             }
             None => {
@@ -160,7 +182,7 @@ impl Replay<'_> {
     }
 
     /// Takes notice of what the tag names: images that it named before have moved.
-    fn learn(&mut self, tag: usize, version: usize, at: f64) {
+    pub(super) fn learn(&mut self, tag: usize, version: usize, at: f64) {
         let known = &mut self.known[tag];
         if known.host == Some(version) {
             return;
@@ -200,27 +222,30 @@ impl Replay<'_> {
         for tag in 0..self.known.len() {
             let Known { registry, host, .. } = self.known[tag];
             let (Some(version), true) = (registry, host.is_some() && host != registry) else { continue };
-            if !looked_after(&self.history, tag, now) {
+            if !looked_after(&self.history, tag, now) || !due(&self.history, tag, now) {
                 continue;
             }
             let before = self.shelf.items().iter().filter(|item| item.tags == [tag]);
             let before = before.map(|item| item.priority).reduce(f64::max);
             self.learn(tag, version, now);
-            let Known { moves, first, .. } = self.known[tag];
-            let moves = Moves { seen: moves, over: now - first };
+            let moves = self.known[tag].moves(now);
             let Some(priority) = before.filter(|_| worth_pulling(&self.history, tag, moves, now)) else {
                 continue;
             };
-            let fresh: Vec<_> =
-                self.trace.versions[version].iter().filter(|l| !self.shelf.holds(**l)).collect();
-            fresh.into_iter().for_each(|&layer| self.ahead[layer as usize] = true);
-            self.outcome.prefetched_bytes += self.pull(tag, version).compressed;
-            let index = self.shelf.items().len() - 1;
-            if let Some(item) = self.shelf.item_mut(index) {
-                item.priority = priority;
-            }
-            self.keep_budget(index, now);
+            self.pull_ahead(tag, version, priority, now);
         }
+    }
+
+    /// Pulls before a job asks.
+    pub(super) fn pull_ahead(&mut self, tag: usize, version: usize, priority: f64, now: f64) {
+        let fresh: Vec<_> = self.trace.versions[version].iter().filter(|l| !self.shelf.holds(**l)).collect();
+        fresh.into_iter().for_each(|&layer| self.ahead[layer as usize] = true);
+        self.outcome.prefetched_bytes += self.pull(tag, version).compressed;
+        let index = self.shelf.items().len() - 1;
+        if let Some(item) = self.shelf.item_mut(index) {
+            item.priority = priority;
+        }
+        self.keep_budget(index, now);
     }
 
     fn keep_budget(&mut self, running: usize, now: f64) {
@@ -228,7 +253,7 @@ impl Replay<'_> {
             return;
         }
         let key = self.shelf.items()[running].key;
-        self.guard(key, true);
+        self.guard(Some(key), now);
         let (shelf, history, budget) = (&mut self.shelf, &self.history, self.setup.budget);
         let gone: Vec<Gone> = match self.setup.policy {
             Policy::Rule(score) => {
@@ -240,7 +265,7 @@ impl Replay<'_> {
                 make_room(shelf, history, &mut order, Measure::Bytes, budget)
             }
         };
-        self.guard(key, false);
+        self.guard(None, f64::INFINITY);
         self.outcome.evictions += gone.len() as u64;
         for Gone { item, reason } in gone {
             if let (Reason::LeastWorth { rank }, true) = (reason, self.score.notes()) {
@@ -252,10 +277,12 @@ impl Replay<'_> {
         }
     }
 
-    fn guard(&mut self, key: usize, guarded: bool) {
-        let index = self.shelf.items().iter().position(|item| item.key == key);
-        if let Some(item) = index.and_then(|index| self.shelf.item_mut(index)) {
-            item.guarded = guarded;
+    /// Guards the running image and what was announced, if the time for it is not over.
+    pub(super) fn guard(&mut self, running: Option<usize>, now: f64) {
+        for index in 0..self.shelf.items().len() {
+            if let Some(item) = self.shelf.item_mut(index) {
+                item.guarded = running == Some(item.key) || self.coming.claimed(item.key, now);
+            }
         }
     }
 }

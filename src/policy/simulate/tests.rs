@@ -6,14 +6,10 @@ use super::super::cost::{Cost, Size};
 use super::super::score::Score;
 use super::bound::Problem;
 use super::clairvoyant::Future;
-use super::{Outcome, Policy, Setup, Trace, replay};
+use super::{Ahead, Outcome, Policy, Setup, Trace, replay};
 
 fn run(trace: &Trace, policy: Policy, budget: u64, poll: Option<f64>) -> Outcome {
-    replay(
-        trace,
-        &Future::new(trace),
-        Setup { policy, budget, poll, cost: Cost::default(), count_from: f64::NEG_INFINITY },
-    )
+    replay(trace, &Future::new(trace), Setup { poll, ..Setup::new(policy, budget) })
 }
 
 fn parse(text: &str) -> Trace {
@@ -217,4 +213,37 @@ proptest! {
             run(&trace, Policy::Clairvoyant, budget, None);
         }
     }
+}
+
+fn ahead(trace: &Trace, budget: u64, ahead: Ahead<'_>) -> Outcome {
+    let setup = Setup { ahead, ..Setup::new(Policy::Rule(Score::Foreseen), budget) };
+    replay(trace, &Future::new(trace), setup)
+}
+
+#[test]
+fn a_nightly_image_that_does_not_fit_beside_the_others_is_back_before_its_run() {
+    let trace = small();
+    let history = |history| ahead(&trace, 420_000_000, Ahead { history, list: &[] });
+    let (without, with) = (history(false), history(true));
+    assert_eq!((without.prefetched_bytes, without.jobs - without.warm > 8), (0, true), "{without:?}");
+    // Three nights make a schedule. What it costs is what was pulled for the job before.
+    assert!(with.seconds < 0.7 * without.seconds, "{with:?} {without:?}");
+    assert!(with.pulled_bytes as f64 <= 1.05 * without.pulled_bytes as f64, "{with:?} {without:?}");
+    assert_eq!(with.prefetched_used_bytes, with.prefetched_bytes, "{with:?}");
+}
+
+#[test]
+fn an_empty_host_warms_its_list_and_a_job_that_comes_meanwhile_waits_for_the_rest() {
+    // 100 MB take 1.5 + 16 + 6.7 seconds, one image after the other, from a second after the first line.
+    let trace = parse(
+        "{\"at\":0,\"moved\":\"a\",\"layers\":[[\"a\",40000000,100000000]]}
+         {\"at\":0,\"moved\":\"b\",\"layers\":[[\"b\",40000000,100000000]]}
+         {\"at\":30,\"job\":\"a\"}\n{\"at\":30,\"job\":\"b\"}\n",
+    );
+    let list = |list: &[usize]| ahead(&trace, u64::MAX, Ahead { history: true, list });
+    let (none, both) = (list(&[]), list(&[0, 1]));
+    assert_eq!((none.warm, both.warm, both.pulled_bytes), (0, 1, none.pulled_bytes));
+    assert!((none.seconds - 48.33).abs() < 0.01 && (both.seconds - 19.33).abs() < 0.01, "{both:?} {none:?}");
+    let early = |list: &[usize]| ahead(&trace, 99_999_999, Ahead { history: false, list });
+    assert_eq!(early(&[0, 1]).prefetched_bytes, 0);
 }

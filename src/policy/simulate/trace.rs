@@ -42,6 +42,16 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Returns when it happens, in seconds.
+    pub fn at(&self) -> f64 {
+        match self {
+            Self::Moved { at, .. } => *at,
+            Self::Job { event, .. } => event.at,
+        }
+    }
+}
+
 /// A checked trace.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {

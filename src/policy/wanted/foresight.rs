@@ -6,7 +6,7 @@ use std::f64::consts::LN_2;
 use super::super::cost::{Cost, Size};
 use super::super::guard::believed_time;
 use super::super::history::History;
-use super::super::prefetch::{Moves, chance_of_use, looked_after, worth_pulling};
+use super::super::prefetch::{Moves, chance_of_use, due, due_back, looked_after, worth_pulling};
 use super::super::reading::Reading;
 use super::super::rules::Rules;
 use super::super::shelf::TagIx;
@@ -15,6 +15,9 @@ use super::candidate::{Candidate, Demand, Soon, Source};
 
 /// How probable it must be that a pipeline that has begun brings an image, before that is bet on.
 const FOLLOWS: f64 = 0.5;
+
+/// How many times what images take beyond what is left for them, until room counts as scarce: a quarter of all.
+const SCARCE: u64 = 3;
 
 /// What is known of an image that may be brought.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -34,6 +37,8 @@ pub struct Foresight<'a> {
     known: Vec<&'a Tag>,
     here: HashSet<&'a str>,
     history: History,
+    /// Whether there is so much room that it need not be asked whether others will need it.
+    ample: bool,
     now: f64,
 }
 
@@ -51,8 +56,17 @@ impl<'a> Foresight<'a> {
             })
         };
         let here = known.iter().filter(of_content).map(|tag| tag.name.as_str()).collect();
-        let history = Reading::new(snapshot, rules, true, now).history;
-        Self { tags, known, here, history, now }
+        let reading = Reading::new(snapshot, rules, true, now);
+        let mut shelf = reading.shelf();
+        reading.images.iter().for_each(|(item, _)| {
+            shelf.put(item.clone());
+        });
+        let used = shelf.used().unpacked;
+        let of_budget = rules.image_bytes.map(|water| water.start.saturating_sub(used));
+        let of_disk = snapshot.disk.free_bytes.zip(rules.free_bytes);
+        let of_disk = of_disk.map(|(free, water)| free.saturating_sub(water.start));
+        let ample = of_budget.into_iter().chain(of_disk).all(|left| is_ample(left, used));
+        Self { tags, known, here, history: reading.history, ample, now }
     }
 
     /// Returns what jobs used, will probably use again, and is not here. `absent` says what is known of a tag's image; `None`
@@ -65,16 +79,17 @@ impl<'a> Foresight<'a> {
             }
         }
         let moves = |tag: TagIx| known.get(&tag).map(|absent| absent.moves);
-        let wishes = wishes(&self.history, moves, self.now).into_iter();
+        let wishes = wishes(&self.history, moves, self.ample, self.now).into_iter();
         wishes.filter_map(|wish| Some(wish.of(&self.known[wish.tag].name, *known.get(&wish.tag)?))).collect()
     }
 
-    /// Returns what a tag that names another image by now is worth; `None` if no job will probably come before it moves
-    /// again, or none ever used it.
+    /// Returns what a tag is worth that names another image by now; `None` if no job will probably come before it moves
+    /// again, if none is expected for half a day, or if none ever used it.
     pub fn moved(&self, tag: &str, image: Absent) -> Option<Candidate> {
         let place = *self.tags.get(tag)?;
         let used = self.history.tag(place).last_use.is_some();
-        if !used || !worth_pulling(&self.history, place, image.moves, self.now) {
+        let history = &self.history;
+        if !used || !worth_pulling(history, place, image.moves, self.now) || !due(history, place, self.now) {
             return None;
         }
         let cold = chance_of_use(&self.history, place, image.moves, self.now);
@@ -111,6 +126,11 @@ pub fn missing(snapshot: &Snapshot, layers: &[Layer]) -> Size {
     size
 }
 
+/// Says whether what is left is so much, beside what images take, that room is not scarce.
+pub(in super::super) fn is_ample(left: u64, used: u64) -> bool {
+    left.saturating_mul(SCARCE) >= used
+}
+
 /// One tag whose image is wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in super::super) struct Wish {
@@ -137,10 +157,12 @@ impl Wish {
 }
 
 /// Returns what is wanted of the tags whose image is absent; `moves` says of those how often they moved, and `None` of the
-/// others. A schedule says when; a pipeline that has begun, that it is soon; and the rest comes as often as it did.
+/// others. A schedule says when; a pipeline that has begun, that it is soon; and the rest comes as often as it did: once its
+/// hours are near, or at any time where room is `ample`.
 pub(in super::super) fn wishes(
     history: &History,
     moves: impl Fn(TagIx) -> Option<Moves>,
+    ample: bool,
     now: f64,
 ) -> Vec<Wish> {
     let mut wishes = Vec::new();
@@ -153,7 +175,10 @@ pub(in super::super) fn wishes(
         if follows >= FOLLOWS {
             let demand = Demand::Soon(Soon::Stages(1));
             wishes.push(Wish { tag, source: Source::History, demand, cold: follows });
-        } else if looked_after(history, tag, now) && worth_pulling(history, tag, moves, now) {
+        } else if looked_after(history, tag, now)
+            && worth_pulling(history, tag, moves, now)
+            && (ample || due_back(history, tag, now))
+        {
             let cold = chance_of_use(history, tag, moves, now);
             wishes.push(Wish { tag, source: Source::History, demand: demand(history, tag, now), cold });
         }
@@ -170,6 +195,7 @@ fn demand(history: &History, tag: TagIx, now: f64) -> Demand {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::rules::Water;
     use super::super::super::snapshot::{Content, Use};
     use super::*;
 
@@ -190,7 +216,7 @@ mod tests {
         (1..40).map(|day| f64::from(day * 24 - day * 5 % 11))
     }
 
-    fn looked<'a>(snapshot: &'a Snapshot) -> Foresight<'a> {
+    fn looked(snapshot: &Snapshot) -> Foresight<'_> {
         Foresight::new(snapshot, &Rules::default(), NOW)
     }
 
@@ -220,6 +246,24 @@ mod tests {
         // It is here by another digest only: a job would not get that.
         snapshot.contents[0].tags = vec!["daily".to_owned()];
         assert_eq!(found(&snapshot).len(), 1);
+    }
+
+    #[test]
+    fn where_room_is_scarce_an_image_comes_back_once_its_hours_are_near() {
+        // Four times from nine to one on each day, never at the same minute.
+        let hours = |day: i32, job: i32| f64::from((day * 97 + job * 53) % 211) / 211.0 * 4.0;
+        let mornings = (1..40).flat_map(|day| (0..4).map(move |job| f64::from(day * 24) - hours(day, job)));
+        let mut snapshot = host(vec![tag("morning", mornings, false)]);
+        let layer = Layer { id: "l".to_owned(), size: Size { compressed: 30, unpacked: 80, inodes: 1 } };
+        snapshot.contents = vec![Content { layers: vec![layer], ..Content::default() }];
+        let found_at = |hours: f64, budget| {
+            let rules =
+                Rules { image_bytes: Some(Water { start: budget, stop: budget }), ..Rules::default() };
+            let foresight = Foresight::new(&snapshot, &rules, NOW + hours * HOUR);
+            foresight.candidates(|_| Some(Absent::default())).len()
+        };
+        assert_eq!((found_at(-10.0, 100), found_at(-0.5, 100)), (0, 1));
+        assert_eq!((found_at(-10.0, 120), found_at(-0.5, 120)), (1, 1));
     }
 
     #[test]
