@@ -38,8 +38,13 @@ impl Docker {
         };
         let mut found = ask().await;
         for _ in 0..STUMBLES {
-            // With containerd's store it stumbles over an image that goes just then.
-            if !matches!(found, Err(EngineError::NotFound { .. })) {
+            // With containerd's store it stumbles over an image that goes just then; Podman does so in other words.
+            let stumbles = match &found {
+                Err(EngineError::NotFound { .. }) => true,
+                Err(EngineError::Refused { message, .. }) => message.contains("image not known"),
+                _ => false,
+            };
+            if !stumbles {
                 break;
             }
             found = ask().await;
