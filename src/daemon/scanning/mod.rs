@@ -2,7 +2,7 @@
 //!
 //! [`crate::scan`] knows what to look for; here its files are read, by one command in the job's helper container for each
 //! round of them: so it works where the engine is in a VM too. A checkout is written by whoever may push, so nothing in it
-//! is believed ([`reading`]), and what comes of it is held to what jobs of this host may name ([`wishes`]).
+//! is believed (`reading`), and what comes of it is held to what jobs of this host may name (`wishes`).
 
 mod reading;
 mod wishes;
