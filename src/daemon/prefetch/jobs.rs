@@ -3,7 +3,7 @@
 //! What they tell is in memory only, the credentials among it too, and goes with the job: when it is over, when its time
 //! is, or when its runner is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ impl Job {
 #[derive(Default)]
 pub struct Jobs {
     known: BTreeMap<String, Job>,
+    /// Jobs that said their end, of late: what the store has of them is about to go.
+    over: VecDeque<String>,
 }
 
 impl Jobs {
@@ -99,12 +101,22 @@ impl Jobs {
             }
             Notice::Over { job } => {
                 self.known.remove(&job);
+                self.over.push_back(job.clone());
+                if self.over.len() > MOST {
+                    self.over.pop_front();
+                }
                 Heard::Over(job)
             }
         }
     }
 
+    /// Returns whether a job said its end, and nothing after that.
+    pub fn is_over(&self, job: &str) -> bool {
+        self.over.iter().any(|over| over == job)
+    }
+
     fn enter(&mut self, job: String, owner: &str, now: &Moment) -> Option<&mut Job> {
+        self.over.retain(|over| *over != job);
         if self.known.len() >= MOST && !self.known.contains_key(&job) {
             return None;
         }
@@ -291,7 +303,19 @@ mod tests {
         let mut jobs = Jobs::default();
         for number in 0..2000 {
             jobs.hear(prepares(&number.to_string(), 1), &at(1));
+            jobs.hear(over(&format!("over {number}")), &at(1));
         }
-        assert_eq!(jobs.known.len(), super::MOST);
+        assert_eq!((jobs.known.len(), jobs.over.len()), (super::MOST, super::MOST));
+    }
+
+    #[test]
+    fn a_job_is_over_until_it_comes_again() {
+        let mut jobs = Jobs::default();
+        jobs.hear(prepares("a", 1), &at(1));
+        assert!(!jobs.is_over("a"));
+        jobs.hear(over("a"), &at(2));
+        assert!(jobs.is_over("a") && !jobs.is_over("b"));
+        jobs.hear(prepares("a", 1), &at(3));
+        assert!(!jobs.is_over("a"));
     }
 }

@@ -170,7 +170,8 @@ impl<W: World> Prefetcher<'_, W> {
     fn host(&self, stands: &Standing, store: &Store, now: &Moment) -> Host {
         let jobs = &self.state.borrow().jobs;
         let clocks = (self.world.local_time(now.wall), self.world.month_began(now.wall));
-        let lives = |lease: &Lease| self.world.liveness(lease.owner) != Liveness::Gone;
+        let lives =
+            |lease: &Lease| !jobs.is_over(&lease.job) && self.world.liveness(lease.owner) != Liveness::Gone;
         let host = prefetch::host(store, &stands.settings, now, clocks, lives);
         Host { idle: host.idle && jobs.is_empty(), preparing: jobs.is_preparing(), ..host }
     }

@@ -3,6 +3,9 @@
 mod host;
 mod killed;
 mod prefetch;
+mod prefetch_noise;
+mod prefetch_scans;
+mod prefetch_troubles;
 mod reaping;
 mod rounds;
 mod troubles;
