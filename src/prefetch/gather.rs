@@ -41,10 +41,10 @@ pub fn gather(store: &Store, sight: &Sight, settings: &Settings, local: LocalTim
     let mut gathered = ground.listed(local);
     if prefetch.history {
         let candidates = foresight.candidates(|tag| ground.absent(&tag.name));
-        for prospect in candidates.into_iter().filter_map(|candidate| ground.foreseen(candidate)) {
-            let is_new = gathered.absent.iter().all(|known| known.key() != prospect.key());
-            gathered.absent.extend(is_new.then_some(prospect));
-        }
+        let listed: HashSet<String> = gathered.absent.iter().map(Prospect::key).collect();
+        // One that a schedule uses may be wanted before its time, too: then it is there twice.
+        let foreseen = candidates.into_iter().filter_map(|candidate| ground.foreseen(candidate));
+        gathered.absent.extend(foreseen.filter(|prospect| !listed.contains(&prospect.key())));
     }
     if prefetch.poll.is_some() {
         let in_use = foresight.to_look_up().into_iter().filter(|tag| ground.names.contains(tag));

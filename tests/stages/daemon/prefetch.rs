@@ -6,6 +6,8 @@ use hearth::daemon::signals::Wish;
 use hearth::engine::Engine as _;
 use hearth::engine::fake::{Call, FakeImage, Trouble};
 use hearth::evict::Room;
+use hearth::operator::desk::Desk;
+use hearth::operator::prefetch_plan;
 use hearth::settings::{Listed, ListedImage, PullPolicy, Settings};
 use hearth::store::{Ahead, AheadOutcome, BackOff, Batch, Use};
 use hearth::units::ByteSize;
@@ -242,6 +244,82 @@ async fn a_tag_in_use_that_moves_is_brought_within_the_hour() {
     let prepared = host.world.prepare().await.fine();
     assert_eq!(host.world.fake.count(Call::Pull), pulls + 1, "{}", prepared.log.text());
     host.world.cleans_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_jobs_use_daily_is_brought_back_once_it_went() {
+    let mut host = DaemonHost::new();
+    host.world = World::new();
+    host.used_daily(APP);
+    host.world.prepare().await.fine();
+    host.job_ends().await;
+    host.world.fake.forget_image(APP);
+    host.with_daemon(async |_| sleep(60 * SECOND).await).await;
+    assert_eq!(host.came(), [APP], "{}", host.told());
+    assert_eq!(host.aheads()[0].source, "history");
+    // With the history off it stays away.
+    host.world.fake.forget_image(APP);
+    host.set(|settings| settings.prefetch.history = false);
+    host.with_daemon(async |_| sleep(7200 * SECOND).await).await;
+    assert_eq!(host.came(), [APP], "{}", host.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_rest_a_host_with_a_past_asks_little() {
+    let mut host = DaemonHost::new();
+    host.world = World::new();
+    host.used_daily(APP);
+    host.world.prepare().await.fine();
+    host.job_ends().await;
+    host.with_daemon(async |_| {
+        sleep(60 * SECOND).await;
+        host.world.fake.forget_calls();
+        sleep(24 * 3600 * SECOND).await;
+        let (calls, asked) = (host.world.calls().len(), host.world.fake.questions().len());
+        assert!(asked <= 49, "{asked} questions for one tag in a day");
+        assert!(calls <= 24 * 6 * 8 + 24 * 8 + 49 * 4, "{calls} calls in a day");
+        assert_eq!(host.world.fake.count(Call::Pull), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plan_says_what_comes_next_with_and_without_a_daemon() {
+    let host = listing();
+    let settings = host.settings.borrow().clone().unwrap();
+    let place = host.place();
+    let moment = || hearth::daemon::World::moment(&host);
+    let here = hearth::evict::Here {
+        process: hearth::daemon::World::process(&host),
+        moment: &moment,
+        clock_is_set: Some(true),
+        lives: &|_| true,
+        disk: &|_| None,
+    };
+    let (engine, endpoint) = (Ok(&host.world.fake), "fake");
+    let desk = Desk { settings: &settings, place: Some(&place), engine, endpoint, here };
+    let plan = async |json| {
+        let clocks = (hearth::policy::LocalTime::default(), Duration::ZERO);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = prefetch_plan::run(json, &desk, clocks, &mut out, &mut err).await;
+        assert_eq!((code, String::from_utf8(err).unwrap()), (0, String::new()));
+        String::from_utf8(out).unwrap()
+    };
+    let text = plan(false).await;
+    assert!(
+        text.contains("no daemon runs") && text.contains("registry.test/ci/large:1: in the list"),
+        "{text}"
+    );
+    host.with_daemon(async |_| {
+        sleep(10 * SECOND).await;
+        let text = plan(false).await;
+        assert!(text.starts_with("comes now: registry.test/ci/large:1 (list: in the list)"), "{text}");
+        assert!(text.contains("20 MiB") && !text.contains("no daemon"), "{text}");
+        let document: serde_json::Value = serde_json::from_str(&plan(true).await).unwrap();
+        assert_eq!(document["now"]["name"], LIST[1].0);
+        assert!(document["next"][1]["seconds"].as_f64().is_some_and(|seconds| seconds > 1.0), "{document}");
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
