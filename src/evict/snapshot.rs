@@ -85,7 +85,8 @@ impl Known<'_> {
             contents.push(self.content(image, known, used, &by_name, &called, &pins));
             names.insert(image.id.clone(), called);
         }
-        let tags = self.tags.iter().map(|tag| self.tag(tag, &id_of, &names)).collect();
+        let carried = self.carried(&by_image);
+        let tags = self.tags.iter().map(|tag| self.tag(tag, &id_of, &names, &carried)).collect();
         let snapshot = Snapshot { tags, contents, disk: self.disk, inflation: 0.0, looked_at: None };
         View { snapshot, names }
     }
@@ -208,14 +209,30 @@ impl Known<'_> {
         pulled.map_or(seen, |pulled| seen.max(pulled))
     }
 
+    /// The images that hearth pulled, by the tags that the engine has for them, and when they came.
+    fn carried<'i>(&'i self, by_image: &[Vec<&store::Content>]) -> HashMap<String, (&'i str, Duration)> {
+        let mut carried = HashMap::new();
+        for (image, known) in self.images.iter().zip(by_image) {
+            let came = known.iter().filter_map(|content| self.pulled.get(&content.key.digest)).max();
+            let Some(came) = came else { continue };
+            let names = image.tags.iter().filter_map(|tag| tag.parse::<ImageRef>().ok());
+            carried.extend(names.map(|name| (name.normalized(), (image.id.as_str(), *came))));
+        }
+        carried
+    }
+
     /// A tag without its recent uses, and without the layers of an image that is not here.
     fn tag(
         &self,
         tag: &store::Tag,
         id_of: &HashMap<&ContentKey, &str>,
         names: &BTreeMap<String, ImageNames>,
+        carried: &HashMap<String, (&str, Duration)>,
     ) -> Tag {
+        // What was brought since a job used the tag last: the image that it had then is the one that it moved away from.
+        let since = carried.get(&tag.name).filter(|(_, came)| *came > tag.last_use);
         let named = match &tag.content {
+            Some(_) if since.is_some() => since.map(|(id, _)| (*id).to_owned()),
             // One that is not here has a name that no image here has.
             Some(key) => Some(id_of.get(key).map_or_else(|| key.digest.clone(), |id| (*id).to_owned())),
             None => names.values().find(|names| names.all.contains(&tag.name)).map(|names| names.id.clone()),

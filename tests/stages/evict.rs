@@ -8,7 +8,7 @@ use hearth::job::names::{LABEL_JOB, LABEL_ROLE};
 use hearth::plan::spec::VolumeSpec;
 use hearth::policy::{Ending, Reason};
 use hearth::settings::{Amount, Marks, Scope};
-use hearth::store::{Batch, LeaseKind, Pin, Store, VolumeUse};
+use hearth::store::{Batch, ContentFact, ContentKey, LeaseKind, Pin, Pull, PullOutcome, Store, VolumeUse};
 use hearth::units::ByteSize;
 
 use crate::shelf::{DAY, EVICTOR, HOUR, MB, Shelf, image};
@@ -215,6 +215,43 @@ async fn an_image_that_came_again_is_young_again() {
     shelf.look().await;
     shelf.later(HOUR / 60);
     assert_eq!(shelf.ticks().await, [B]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_brought_ahead_is_what_its_tag_names_and_the_image_before_it_goes() {
+    let shelf = Shelf::new().images_may_take(250, 210);
+    let before = shelf.used(A, 100, DAY);
+    shelf.used(B, 100, DAY * 30);
+    // The tag has moved, and no job has asked for it since.
+    let after = image("after", &[("after", 100)]);
+    let key = ContentKey { digest: after.digest(), platform: after.facts().platform() };
+    let (registry, repository) = ("registry.test".to_owned(), "registry.test/group/a".to_owned());
+    let pull = Pull {
+        at: shelf.wall(),
+        registry,
+        mirror: None,
+        repository: repository.clone(),
+        digest: key.digest.clone(),
+        compressed: None,
+        on_disk: None,
+        download: None,
+        extract: None,
+        total: HOUR / 60,
+        outcome: PullOutcome::Done,
+    };
+    let engine_id = Some(after.facts().id.clone());
+    let content = ContentFact { key, repository, engine_id, layers: Vec::new() };
+    let batch = Batch { contents: vec![content], pulls: vec![pull], ..Batch::default() };
+    assert!(shelf.store().commit(&batch, shelf.wall()));
+    shelf.fake().image_here(A, after.clone());
+    shelf.later(DAY / 4);
+    let sight = shelf.look().await;
+    let named = sight.snapshot.tags.iter().find(|tag| tag.name == A).and_then(|tag| tag.names.clone());
+    assert_eq!(named, Some(after.facts().id.clone()));
+    let (report, _) = shelf.turn(Occasion::Tick).await;
+    let gone: Vec<Reason> = report.gone.iter().map(|gone| gone.reason).collect();
+    assert_eq!(gone, [Reason::Moved], "{report:?}");
+    assert!(shelf.has(A).await && shelf.has(B).await && !shelf.has(&before.facts().id).await, "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]
