@@ -178,7 +178,9 @@ impl Known<'_> {
     fn layers(&self, image: &ImageSummary, known: &[&store::Content]) -> Vec<Layer> {
         let looked_at = self.sightings.get(&image.id).map_or(&[][..], |sighting| &sighting.layers);
         let mut seen = BTreeSet::new();
-        let all = known.iter().flat_map(|content| &content.layers).chain(looked_at);
+        // Of what was only looked at in its registry, layers have other names.
+        let seen_here = known.iter().filter(|content| content.engine_id.is_some());
+        let all = seen_here.flat_map(|content| &content.layers).chain(looked_at);
         let layers: Vec<Layer> =
             all.filter(|layer| seen.insert(layer.chain.as_str())).map(|layer| self.layer(layer)).collect();
         if layers.iter().any(|layer| layer.size.unpacked > 0) {

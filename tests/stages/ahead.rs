@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage, Trouble};
 use hearth::engine::{Engine as _, Progress};
+use hearth::evict::{Evictor, Here};
 use hearth::fetch::flight::{Departure, Leave};
 use hearth::fetch::{Arrival, Cause, Client, Desk, Fetcher, Leases, Logins, RoomRule, Storage};
 use hearth::image::Platform;
@@ -178,6 +179,26 @@ async fn an_index_is_read_once_and_its_manifest_weighed_once() {
     }
     assert_eq!(ahead.bring(APP).await, Ok(Arrival::Pulled));
     assert_eq!(world.fake.questions().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_looked_at_and_came_by_another_way_counts_once() {
+    let world = cold();
+    let ahead = Ahead::of(&world);
+    let wish = wish(APP);
+    ahead.act(async |fetcher| fetcher.look_ahead(&wish, true).await).await.unwrap();
+    world.fake.image_here(APP, FakeImage::new("cold").layers(&[("base", 30 * MIB), ("top", 10 * MIB)]));
+    let moment = || world.who.moment();
+    let here = Here {
+        process: world.who.this,
+        moment: &moment,
+        clock_is_set: Some(true),
+        lives: &|_| true,
+        disk: &*world.disk,
+    };
+    let store = world.store();
+    let evictor = Evictor { engine: &world.fake, store: &store, cache: &world.settings.cache, here };
+    assert_eq!(evictor.look().await.unwrap().used(), world.fake.image_bytes());
 }
 
 /// An operator's configuration with a login.
