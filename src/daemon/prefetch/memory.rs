@@ -174,17 +174,16 @@ mod tests {
     #[test]
     fn a_failure_is_tried_again_later_each_time_and_forgotten_by_an_answer() {
         let mut memory = Memory::default();
-        let fail =
-            |memory: &mut Memory, good, now| drop(memory.fail("a".to_owned(), "down".to_owned(), good, now));
+        let fail = |memory: &mut Memory, good, now| memory.fail("a".to_owned(), "down".to_owned(), good, now);
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            fail(&mut memory, false, 0.0);
+            assert_eq!(fail(&mut memory, false, 0.0), pauses.is_empty(), "it is news once");
             pauses.push(memory.waits("a", 0.0).until().unwrap());
         }
         assert_eq!(pauses, [300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 21600.0, 21600.0]);
         assert_eq!(memory.waits("a", 21_600.0), Waits::Nothing);
         memory.looked("a".to_owned(), looked(5.0));
-        fail(&mut memory, true, 10.0);
+        assert!(fail(&mut memory, true, 10.0));
         assert_eq!(memory.waits("a", 10.0).until(), Some(21_610.0));
         assert!(memory.look("a", 11.0).is_none(), "what was seen before does not count");
     }

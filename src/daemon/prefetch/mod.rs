@@ -1,9 +1,9 @@
 //! Brings images to this host before jobs ask for them, and never in their way.
 //!
-//! An actor beside the daemon's rounds, which go on while something is fetched. It hears what stages tell ([`hear`](Prefetcher::hear),
-//! [`jobs`]), reads the checkouts of running jobs ([`scanned`]), and takes turns ([`turn`]): what might be wanted is
-//! gathered, the best of what may come now is chosen ([`choose`]), looked at and brought ([`way`]). What looking and trying
-//! taught is in [`memory`]. Nothing of it outlives the process but facts: a daemon that was killed begins anew.
+//! An actor beside the daemon's rounds, which go on while something is fetched. It hears what stages tell ([`jobs`]), reads
+//! the checkouts of running jobs, and takes turns: what might be wanted is gathered, the best of what may come now is chosen
+//! ([`choose`]), looked at and brought. What looking and trying taught is in [`memory`]. Nothing of it outlives the process
+//! but facts: a daemon that was killed begins anew.
 
 pub mod choose;
 mod deeds;

@@ -23,7 +23,8 @@ impl DaemonHost {
     /// Asserts that the image is here as its registry has it, and that nothing is left of how it came.
     async fn has_come(&self, seed: &str) {
         use hearth::engine::Engine as _;
-        let facts = self.world.fake.image(NAME).await.unwrap().expect(&self.told());
+        let facts = self.world.fake.image(NAME).await.unwrap();
+        let facts = facts.unwrap_or_else(|| panic!("{NAME} is not here\n{}", self.told()));
         let digest = image(seed, 20).digest();
         assert!(facts.repo_digests.iter().any(|name| name.ends_with(&digest)), "{facts:?}");
         let leases = self.world.store().leases(&hearth::daemon::World::moment(self));
