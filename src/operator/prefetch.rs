@@ -27,7 +27,7 @@ use crate::plan::ImageWish;
 use crate::policy::wanted::{Candidate, Demand, Fit, Source, fits, rank};
 use crate::policy::{Cost, Size};
 use crate::prefetch;
-use crate::store::{Ahead, AheadOutcome, Announced, Batch};
+use crate::store::{Ahead, AheadOutcome, Announced, Batch, Made};
 
 /// The word that stands for this command among those who fetch ahead.
 const SOURCE: &str = "command";
@@ -287,13 +287,14 @@ impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
         let digest = wanted.looked.as_ref().ok().map(|look| look.digest.clone());
         let name = wanted.wish.reference.normalized();
         let names = [Some(name.clone()), digest.clone()];
-        for name in names.iter().flatten() {
-            let claim = Announced { name: name.clone(), at: began.wall, grace: GRACE };
-            store.announce(&claim, began.wall);
-        }
+        let announce = |name: &String| {
+            let announced = Announced { name: name.clone(), at: began.wall, grace: GRACE };
+            store.announce(&announced, began.wall)
+        };
+        let made: Vec<Made> = names.iter().flatten().filter_map(announce).collect();
         let result = self.brought(wanted, row).await;
         if result.is_err() {
-            names.iter().flatten().for_each(|name| store.withdraw(name));
+            made.iter().for_each(|made| store.withdraw(made));
         }
         let took = self.desk.now().since(&began).unwrap_or_default();
         let (outcome, bytes, words) = match &result {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::Store;
 use super::values::{ms, seconds, time};
@@ -18,23 +18,59 @@ pub struct Announced {
     pub grace: Duration,
 }
 
+/// An announcement as it was made: what it takes to take it back.
+#[derive(Debug)]
+pub struct Made {
+    announced: Announced,
+    /// Whether it counts; an earlier one does otherwise.
+    counts: bool,
+    /// What was on record before.
+    before: Option<Row>,
+}
+
+/// When it was made, when the image is wanted, both in milliseconds, and the grace in seconds.
+type Row = (i64, i64, f64);
+
+fn find(db: &Connection, name: &str) -> Result<Option<Row>> {
+    let sql = "SELECT made_ms, at_ms, grace FROM claim WHERE name = ?1";
+    db.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
+}
+
 impl Store {
-    /// Announces that an image will be wanted, in place of an earlier announcement of it.
-    pub fn announce(&self, announced: &Announced, now: Duration) -> bool {
+    /// Announces that an image will be wanted. Of two announcements of it the one that ends later counts, unless that one was
+    /// made by a clock which was ahead. `None`: it could not be written.
+    pub fn announce(&self, announced: &Announced, now: Duration) -> Option<Made> {
         let Announced { name, at, grace } = announced;
-        let sql = "INSERT OR REPLACE INTO claim (name, made_ms, at_ms, grace) VALUES (?1, ?2, ?3, ?4)";
-        self.write(|db| db.execute(sql, params![name, ms(now), ms(*at), grace.as_secs_f64()])).is_some()
+        let sql = "INSERT INTO claim (name, made_ms, at_ms, grace) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (name) DO UPDATE SET made_ms = ?2, at_ms = ?3, grace = ?4
+                   WHERE at_ms + grace * 1000 < ?3 + ?4 * 1000 OR made_ms > ?2";
+        self.write(|db| {
+            let before = find(db, name)?;
+            let counts = db.execute(sql, params![name, ms(now), ms(*at), grace.as_secs_f64()])? > 0;
+            Ok(Made { announced: announced.clone(), counts, before })
+        })
     }
 
-    /// Returns when it was announced last that an image will be wanted, since the epoch; `None`: that is not on record.
+    /// Returns when the announcement that counts was made for an image, since the epoch; `None`: none is on record.
     pub fn announced_when(&self, name: &str) -> Option<Duration> {
-        let sql = "SELECT made_ms FROM claim WHERE name = ?1";
-        self.read(|db| db.query_row(sql, [name], |row| row.get(0).map(time)).optional())
+        self.read(|db| find(db, name)).map(|(made_ms, ..)| time(made_ms))
     }
 
-    /// Takes an announcement back.
-    pub fn withdraw(&self, name: &str) {
-        self.write(|db| db.execute("DELETE FROM claim WHERE name = ?1", [name]));
+    /// Takes an announcement back, and no other one: what it took the place of counts again.
+    pub fn withdraw(&self, made: &Made) {
+        let Made { announced: Announced { name, at, grace }, counts, before } = made;
+        if !counts {
+            return;
+        }
+        self.write(|db| {
+            let sql = "DELETE FROM claim WHERE name = ?1 AND at_ms = ?2 AND grace = ?3";
+            let is_gone = db.execute(sql, params![name, ms(*at), grace.as_secs_f64()])? > 0;
+            if let Some((made_ms, at_ms, grace)) = before.filter(|_| is_gone) {
+                let sql = "INSERT INTO claim (name, made_ms, at_ms, grace) VALUES (?1, ?2, ?3, ?4)";
+                db.execute(sql, params![name, made_ms, at_ms, grace])?;
+            }
+            Ok(())
+        });
     }
 
     /// Returns all announcements on record, also those whose time is over.

@@ -61,7 +61,7 @@ use rusqlite::Connection;
 
 pub use access::RepositoryFacts;
 pub use aheads::{Ahead, AheadOutcome};
-pub use announced::Announced;
+pub use announced::{Announced, Made};
 pub use backoffs::BackOff;
 pub use batch::Batch;
 pub use contents::{Content, ContentFact, ContentKey, Layer, Link, Origin};

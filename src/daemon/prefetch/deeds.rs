@@ -1,7 +1,5 @@
 //! What a turn does: a look at a registry, or one image brought; and what is told and remembered of it.
 
-use std::time::Duration;
-
 use super::Prefetcher;
 use super::memory::{Looked, Memory};
 use super::way::Way;
@@ -12,7 +10,7 @@ use crate::fetch::{Arrival, Cause, Look, PullFault};
 use crate::policy::Size;
 use crate::policy::wanted::{Held, fits};
 use crate::prefetch::{LEASES, Prospect};
-use crate::store::{Ahead, AheadOutcome, Announced, Batch, Store};
+use crate::store::{Ahead, AheadOutcome, Announced, Batch, Made, Store};
 use crate::units::ByteSize;
 
 impl<W: World> Prefetcher<'_, W> {
@@ -51,11 +49,12 @@ impl<W: World> Prefetcher<'_, W> {
             return;
         }
         // From the moment on at which it is here, it is not the first to go.
-        let claims = [prospect.candidate.name.clone(), look.digest.clone()];
-        let grace = Duration::try_from_secs_f64(prospect.until - begun.as_secs_f64()).unwrap_or_default();
-        for name in &claims {
-            store.announce(&Announced { name: name.clone(), at: begun, grace }, begun);
-        }
+        let names = [&prospect.candidate.name, &look.digest];
+        let announce = |name: &&String| {
+            let announced = Announced { name: name.to_string(), at: begun, grace: prospect.grace(begun) };
+            store.announce(&announced, begun)
+        };
+        let made: Vec<Made> = names.iter().filter_map(announce).collect();
         self.put_down_now(Some((prospect, begun, look.missing)));
         let result = self.bring(way, prospect, &look, may_go).await;
         self.put_down_now(None);
@@ -87,7 +86,7 @@ impl<W: World> Prefetcher<'_, W> {
             }
         };
         if result.is_err() {
-            claims.iter().for_each(|name| store.withdraw(name));
+            made.iter().for_each(|made| store.withdraw(made));
         }
         let ahead = Ahead {
             at: begun,

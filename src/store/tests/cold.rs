@@ -94,11 +94,34 @@ fn a_jobs_images_are_found_by_a_part_of_its_text_newest_first() {
 fn an_announcement_has_its_time_and_can_be_taken_back() {
     let dir = Dir::new();
     let store = open(&dir.place());
-    for name in ["a:1", "b:1"] {
-        store.announce(&Announced { name: name.to_owned(), at: NOW, grace: MINUTE }, NOW);
-    }
+    let announced = |name: &str, at| Announced { name: name.to_owned(), at, grace: MINUTE };
+    let a = store.announce(&announced("a:1", NOW), NOW).unwrap();
+    store.announce(&announced("b:1", NOW), NOW).unwrap();
     assert_eq!((store.announced_when("a:1"), store.announced_when("c:1")), (Some(NOW), None));
-    store.withdraw("a:1");
-    let left: Vec<String> = store.announced().into_iter().map(|one| one.name).collect();
-    assert_eq!(left, ["b:1"]);
+    store.withdraw(&a);
+    assert_eq!(store.announced(), [announced("b:1", NOW)]);
+    store.withdraw(&a);
+    assert_eq!(store.announced(), [announced("b:1", NOW)]);
+}
+
+#[test]
+fn taking_an_announcement_back_leaves_those_of_others() {
+    let dir = Dir::new();
+    let store = open(&dir.place());
+    let announced = |at| Announced { name: "a:1".to_owned(), at, grace: MINUTE };
+    store.announce(&announced(NOW + MINUTE), NOW).unwrap();
+    // One that ends sooner does not count, and there is nothing to take back.
+    let sooner = store.announce(&announced(NOW), NOW).unwrap();
+    store.withdraw(&sooner);
+    assert_eq!(store.announced(), [announced(NOW + MINUTE)]);
+    // One that ends later makes way for what was there before.
+    let later = store.announce(&announced(NOW + MINUTE * 2), NOW + MINUTE).unwrap();
+    assert_eq!(store.announced(), [announced(NOW + MINUTE * 2)]);
+    store.withdraw(&later);
+    assert_eq!((store.announced(), store.announced_when("a:1")), (vec![announced(NOW + MINUTE)], Some(NOW)));
+    // And not for one that was made in its place since.
+    let later = store.announce(&announced(NOW + MINUTE * 2), NOW).unwrap();
+    store.announce(&announced(NOW + MINUTE * 3), NOW).unwrap();
+    store.withdraw(&later);
+    assert_eq!(store.announced(), [announced(NOW + MINUTE * 3)]);
 }

@@ -54,11 +54,17 @@ fn a_volume_counts_as_used_when_a_job_used_it_else_when_it_was_first_seen() {
 }
 
 #[test]
-fn announcements_are_replaced_by_name_and_tidied_once_they_are_long_over() {
+fn the_later_of_two_announcements_counts_and_is_tidied_once_it_is_long_over() {
     let dir = Dir::new();
     let store = open(&dir.place());
     let announced = |at| Announced { name: "a".to_owned(), at, grace: MINUTE };
-    assert!(store.announce(&announced(NOW), NOW) && store.announce(&announced(NOW + DAY), NOW));
+    for at in [NOW, NOW + DAY, NOW + MINUTE] {
+        assert!(store.announce(&announced(at), NOW).is_some());
+    }
+    assert_eq!(store.announced(), [announced(NOW + DAY)]);
+    // One that was made by a clock which was ahead does not outlast the others.
+    assert!(store.announce(&announced(NOW + DAY * 300), NOW + DAY * 300).is_some());
+    assert!(store.announce(&announced(NOW + DAY), NOW).is_some());
     assert_eq!(store.announced(), [announced(NOW + DAY)]);
     let at = |wall| crate::moment::Moment { wall, ..Default::default() };
     store.tidy(&Limits::default(), &at(NOW + DAY * 2));
