@@ -104,3 +104,26 @@ fn a_prefetch_that_is_ended_alone_leaves_nothing_wrong_behind() {
         on.prepare(&cold.job("always")).got(&cold).is_silent_about("prefetch");
     });
 }
+
+#[test]
+fn a_daemon_brings_the_list_to_a_host_before_its_first_job() {
+    On::each("prefetch by a daemon", |on| {
+        let front = Front::new(&on.world().parts.registry);
+        let cold = on.cold(&front, &[40 << 10, 400 << 10]);
+        let list = format!(
+            "[prefetch]\nhistory = false\npoll = \"off\"\n[[prefetch.images]]\nimage = {:?}\n",
+            cold.name
+        );
+        on.settings(&format!("{NO_MARKS}{list}").replace("[cache]\n", "[cache]\nevict = false\n"));
+        let mut daemon = on.command(&["daemon"]);
+        daemon.wait_for(&format!("fetched {} ahead (list: in the list)", cold.name));
+        let asked = manifests(on, &front);
+        on.prepare(&cold.job("always")).got(&cold).is_silent_about("Pulling");
+        assert_eq!(manifests(on, &front), (asked.0 + 1, asked.1), "one question: {:#?}", front.lines());
+        for layer in 0..2 {
+            assert_eq!(cold.fetched(&front, layer), (1, cold.sizes[layer]), "{:#?}", front.lines());
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.end(), Some(0), "{}", daemon.log());
+    });
+}

@@ -9,6 +9,9 @@ use hearth::notice::{Inbox, Notice};
 use hearth::runner::GitStrategy;
 use hearth::store::{Sharing, StorePlace};
 
+use crate::daemons::TheDaemon;
+use crate::front::Front;
+use crate::pulling::On;
 use crate::site::Site;
 use crate::world::{World, block_on};
 
@@ -70,4 +73,39 @@ fn a_checkout_is_told_and_read_while_its_job_runs() {
         assert_eq!(said.iter().filter(|word| *word == "Prepared").count(), 1, "{said:?}");
         assert!(!is_in_files(&store, job.token.expose()), "a token was written down");
     });
+}
+
+#[test]
+fn what_a_dockerfile_builds_from_comes_while_its_job_still_does_other_things() {
+    let Some(on) = On::docker("scan by a daemon") else { return };
+    let front = Front::new(&on.world().parts.registry);
+    let cold = on.cold(&front, &[40 << 10, 400 << 10]);
+    let world = on.world();
+    let signal = world.dir.join("signal");
+    std::fs::create_dir_all(&signal).expect("a directory");
+    let volumes =
+        format!("[\"/var/run/docker.sock:/var/run/docker.sock\", \"{}:/signal\"]", signal.display());
+    world.settings(&format!("volumes = {volumes}\n[cache]\nevict = false\n[daemon]\nwatch = 1\n"));
+    let mut daemon = TheDaemon::start(world);
+    daemon.round("the engine answers");
+    let dockerfile = format!("FROM {}\n", cold.name);
+    block_on(async {
+        // It goes on once the image is here, and fails where it does not come.
+        let waits = "for i in $(seq 90); do test -e /signal/go && exit 0; sleep 1; done; exit 1";
+        let job = world.job().script(&format!("true || docker build .\n{waits}"));
+        let site = Site::with(world, &[&job], &[("Dockerfile", &dockerfile)]).await;
+        let mut job = site.attach(job, GitStrategy::Clone);
+        job.pipeline_stage = "build".to_owned();
+        let name = cold.name.clone();
+        let told = tokio::task::spawn_blocking(move || {
+            daemon.tells(&format!("fetched {name} ahead (scan: Dockerfile:1)"));
+            std::fs::write(signal.join("go"), "").expect("a file");
+        });
+        let (ran, told) = tokio::join!(world.run(&job), told);
+        told.expect("the daemon told of it");
+        ran.succeeded();
+    });
+    for layer in 0..2 {
+        assert_eq!(cold.fetched(&front, layer), (1, cold.sizes[layer]), "{:#?}", front.lines());
+    }
 }
