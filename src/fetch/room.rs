@@ -145,7 +145,14 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     /// Makes sure that there is room for what no job waits for.
     async fn room_ahead(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<(), PullFault> {
         let needs = self.missing(inquiry, wanted, true).await?.unwrap_or_default();
-        let report = self.turn(Occasion::Ahead { needs }, &mut false).await.unwrap_or_default();
+        // That room could not be looked for does not say that there is none.
+        let not_now = |words: &str| Err(PullFault::Transient(words.to_owned()));
+        let Some(report) = self.turn(Occasion::Ahead { needs }, &mut false).await else {
+            return not_now("the engine did not say whether there is room on its disk");
+        };
+        if report.busy {
+            return not_now("another process makes room on this host's disk");
+        }
         let bytes = needs.unpacked.saturating_add(needs.compressed);
         said(self.log, &report);
         let fits = match &report.blocked {

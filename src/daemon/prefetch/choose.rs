@@ -172,7 +172,7 @@ mod tests {
         ];
         let mut memory = Memory::default();
         memory.fail(all[0].key(), "the registry is down".to_owned(), false, NOW);
-        memory.unfit(all[1].key(), Held::TooDear { loses: 1.0 });
+        memory.unfit(all[1].key(), Held::TooDear { loses: 1.0 }, NOW);
         let Choice { next, queue } = choice(&all, &memory, IDLE);
         assert_eq!(next, Next::Wait(Some(NOW + 300.0)));
         let waits = |name: &str| {

@@ -42,7 +42,7 @@ impl<W: World> Prefetcher<'_, W> {
         let Some(look) = look else { return };
         let may_go = match self.room(way, store, look.missing, worth).await {
             Ok(may_go) => may_go,
-            Err(held) => return self.state.borrow_mut().memory.unfit(key, held),
+            Err(held) => return self.state.borrow_mut().memory.unfit(key, held, begun.as_secs_f64()),
         };
         // A job may have come meanwhile.
         if self.state.borrow().jobs.is_preparing() {
@@ -182,7 +182,7 @@ impl<W: World> Prefetcher<'_, W> {
             Cause::Room => {
                 let look = state.memory.look(&key, now);
                 let bytes = look.and_then(|look| look.missing).map_or(0, |missing| missing.unpacked);
-                state.memory.unfit(key, Held::NoRoom { bytes, inodes: 0 });
+                state.memory.unfit(key, Held::NoRoom { bytes, inodes: 0 }, now);
                 Some(format!("{name} did not come ahead: {words}"))
             }
             cause => {

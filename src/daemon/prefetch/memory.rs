@@ -14,6 +14,10 @@ const FIRST_PAUSE: f64 = 300.0;
 const LONGEST_PAUSE: f64 = 6.0 * 3600.0;
 /// The longest for which a registry is left alone, unless it wants longer.
 const LONGEST_ALONE: f64 = 3600.0;
+/// Seconds for which it counts that something has no room: what is on the disk, and what it is worth, changes unnoticed.
+const FULL: f64 = 300.0;
+/// Seconds for which it counts even though images come and go.
+const FULL_AT_LEAST: f64 = 60.0;
 /// Pipelines whose bytes are counted at most.
 const MOST_PIPELINES: usize = 1000;
 
@@ -49,8 +53,8 @@ struct Alone {
 pub struct Memory {
     looks: HashMap<String, Looked>,
     failed: HashMap<String, Failed>,
-    /// What has no room as things are.
-    unfit: HashMap<String, Held>,
+    /// What has no room as things are, and when that was seen.
+    unfit: HashMap<String, (Held, f64)>,
     alone: HashMap<(String, Whose), Alone>,
     jobs_only: BTreeSet<String>,
     spent: BTreeMap<String, u64>,
@@ -101,13 +105,13 @@ impl Memory {
     }
 
     /// Notes that something has no room as things are.
-    pub fn unfit(&mut self, key: String, held: Held) {
-        self.unfit.insert(key, held);
+    pub fn unfit(&mut self, key: String, held: Held, now: f64) {
+        self.unfit.insert(key, (held, now));
     }
 
     /// Forgets what depends on which images are here: they are others now.
-    pub fn images_changed(&mut self) {
-        self.unfit.clear();
+    pub fn images_changed(&mut self, now: f64) {
+        self.unfit.retain(|_, (_, at)| (0.0..FULL_AT_LEAST).contains(&(now - *at)));
         self.looks.retain(|_, looked| !looked.here);
     }
 
@@ -121,7 +125,8 @@ impl Memory {
         if let Some(failed) = self.failed.get(key).filter(|failed| failed.until > now) {
             return Waits::Failed { until: failed.until, words: failed.words.clone() };
         }
-        self.unfit.get(key).map_or(Waits::Nothing, |held| Waits::Held(*held))
+        let unfit = self.unfit.get(key).filter(|(_, at)| (0.0..FULL).contains(&(now - at)));
+        unfit.map_or(Waits::Nothing, |(held, _)| Waits::Held(*held))
     }
 
     /// Notes whether the operator's login, or none, reads a tag.
@@ -192,14 +197,28 @@ mod tests {
     fn a_look_counts_for_half_an_hour_and_until_images_change() {
         let mut memory = Memory::default();
         memory.looked("a".to_owned(), looked(100.0));
-        memory.unfit("a".to_owned(), Held::NoRoom { bytes: 1, inodes: 0 });
+        memory.unfit("a".to_owned(), Held::NoRoom { bytes: 1, inodes: 0 }, 40.0);
         assert!(memory.look("a", 1800.0).is_some() && memory.look("a", 1900.0).is_none());
         assert!(memory.look("a", 99.0).is_none(), "a clock that stepped back");
         assert!(matches!(memory.waits("a", 100.0), Waits::Held(Held::NoRoom { .. })));
         memory.looked("b".to_owned(), Looked { here: true, ..looked(100.0) });
-        memory.images_changed();
+        memory.images_changed(100.0);
         assert!(memory.look("a", 100.0).is_some() && memory.look("b", 100.0).is_none());
         assert_eq!(memory.waits("a", 100.0), Waits::Nothing);
+    }
+
+    #[test]
+    fn what_has_no_room_is_tried_again_in_five_minutes_or_in_one_if_images_come_and_go() {
+        let mut memory = Memory::default();
+        let dear = Held::TooDear { loses: 1.0 };
+        memory.unfit("a".to_owned(), dear, 100.0);
+        assert_eq!(memory.waits("a", 399.0), Waits::Held(dear));
+        assert_eq!(memory.waits("a", 400.0), Waits::Nothing);
+        assert_eq!(memory.waits("a", 99.0), Waits::Nothing, "a clock that stepped back");
+        memory.images_changed(159.0);
+        assert_eq!(memory.waits("a", 159.0), Waits::Held(dear), "many come at once");
+        memory.images_changed(160.0);
+        assert_eq!(memory.waits("a", 160.0), Waits::Nothing);
     }
 
     #[test]

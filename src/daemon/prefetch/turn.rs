@@ -136,7 +136,7 @@ impl<W: World> Prefetcher<'_, W> {
         }
         if state.news != stands.news {
             state.news = stands.news;
-            state.memory.images_changed();
+            state.memory.images_changed(wall);
             state.gather_at = wall;
         }
         // A clock that stepped back.
