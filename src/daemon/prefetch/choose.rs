@@ -1,7 +1,7 @@
 //! What to do next: pure.
 
 use super::memory::Memory;
-use crate::policy::wanted::{Candidate, Host, Source, may_begin, rank};
+use crate::policy::wanted::{Candidate, Demand, Host, Ranked, Soon, Source, may_begin, rank};
 use crate::prefetch::{Planned, Prospect, Waits};
 
 /// What to do next, an index into the prospects.
@@ -41,7 +41,7 @@ pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) 
         .collect();
     let mut queue = Vec::new();
     let (mut look, mut bring, mut wait) = (None, None, None::<f64>);
-    for ranked in rank(&candidates, now) {
+    for ranked in in_order_of_need(rank(&candidates, now), &candidates) {
         let at = ranked.index;
         if looks[at].is_some_and(|look| look.here) {
             continue;
@@ -75,6 +75,29 @@ pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) 
     };
     let next = bring.filter(is_scans).or(look).or(bring).unwrap_or(Next::Wait(wait));
     Choice { next, queue }
+}
+
+/// Puts what a pipeline wants into the order in which it wants it, among themselves: a build has to have its first image
+/// before it waits for its second, however much larger that is. All else keeps its place.
+fn in_order_of_need(ranked: Vec<Ranked>, candidates: &[Candidate]) -> Vec<Ranked> {
+    let of = |ranked: &Ranked| &candidates[ranked.index];
+    let is_scan = |ranked: &&Ranked| of(ranked).source == Source::Scan;
+    let scans: Vec<Ranked> = ranked.iter().filter(is_scan).copied().collect();
+    let pipeline = |one: &Ranked| scans.iter().position(|other| of(other).pipeline == of(one).pipeline);
+    let mut sorted = scans.clone();
+    sorted.sort_by_key(|one| (pipeline(one), need(of(one)), one.index));
+    let mut sorted = sorted.into_iter();
+    let next = |one: Ranked| if is_scan(&&one) { sorted.next().unwrap_or(one) } else { one };
+    ranked.into_iter().map(next).collect()
+}
+
+fn need(candidate: &Candidate) -> (u8, u32) {
+    match candidate.demand {
+        Demand::Soon(Soon::Now) => (0, 0),
+        Demand::Soon(Soon::Beside) => (1, 0),
+        Demand::Soon(Soon::Stages(stages)) => (2, stages),
+        Demand::Rate(_) | Demand::At(_) | Demand::Listed => (3, 0),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +183,24 @@ mod tests {
         looked(&mut memory, &all[1], None);
         assert_eq!(choice(&all, &memory, busy).next, Next::Look(2));
         assert_eq!(choice(&all, &memory, Host { preparing: true, ..busy }).next, Next::Wait(None));
+    }
+
+    #[test]
+    fn a_pipeline_gets_its_images_in_the_order_in_which_it_needs_them() {
+        let all = [
+            prospect("later", Source::Scan, Demand::Soon(Soon::Stages(1))),
+            prospect("first", Source::Scan, Demand::Soon(Soon::Now)),
+            prospect("huge", Source::Scan, Demand::Soon(Soon::Now)),
+            listed("a"),
+        ];
+        let mut memory = Memory::default();
+        for (at, megabytes) in [(0, 900), (1, 5), (2, 800), (3, 900)] {
+            looked(&mut memory, &all[at], Some(megabytes));
+        }
+        let Choice { next, queue } = choice(&all, &memory, IDLE);
+        assert!(matches!(next, Next::Bring(1, _)), "{next:?}");
+        let names: Vec<&str> = queue.iter().map(|planned| planned.name.as_str()).collect();
+        assert_eq!(names, ["first", "huge", "later", "a"].map(|name| format!("registry.test/{name}:1")));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Scanned {
             };
             let known = self.entries.iter().position(is_it);
             let done = known.is_some_and(|at| {
-                let entry = self.entries.swap_remove(at);
+                let entry = self.entries.remove(at);
                 entry.done && entry.project == sources.project_key
             });
             if self.entries.len() >= MOST {
