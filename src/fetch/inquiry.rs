@@ -138,7 +138,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                     return Ok(Decided::Pull(pull));
                 }
                 Verdict::Refuse(refusal) => {
-                    if matches!(refusal, Refusal::Denied(_)) {
+                    // For whom no job waits may come with a login whose time is over: it proves nothing against others.
+                    if matches!(refusal, Refusal::Denied(_)) && inquiry.ahead.is_none() {
                         inquiry.homes.first().inspect(|home| self.desk.learn_refusal(home));
                     }
                     return Err(PullFault::Refused(refusal));

@@ -249,6 +249,26 @@ async fn what_a_projects_login_brought_is_that_projects_to_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_no_job_met_takes_no_project_what_it_may_read() {
+    let mut world = cold();
+    world.fake.protect(APP, "user", "pass");
+    world.settings.job.pull_policy = vec![PullPolicy::Never];
+    let auth = r#"{"auths":{"registry.test":{"auth":"dXNlcjpwYXNz"}}}"#;
+    let world = world.variable("DOCKER_AUTH_CONFIG", auth);
+    world.prove(crate::world::HELPER, "helper");
+    let asker = world.begun().job.asker().clone();
+    let ahead = Ahead { asker, ..Ahead::of(&world) };
+    assert_eq!(ahead.bring(APP).await, Ok(Arrival::Pulled));
+    // As of a token whose job is over.
+    world.fake.trouble(APP, Trouble::Denied, 2);
+    let wish = wish(APP);
+    let look = ahead.act(async |fetcher| fetcher.look_ahead(&wish, false).await).await;
+    assert_eq!(look.unwrap_err().cause(), Cause::Denied);
+    assert_eq!(ahead.bring(APP).await, Err(Cause::Denied));
+    world.prepare().await.fine();
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_fetches_ahead_hears_why_not_and_does_not_insist() {
     for (trouble, cause, questions) in [
         (Trouble::NotFound, Cause::Gone, 1),
