@@ -194,6 +194,19 @@ pub fn check_image(asked: &str, own: &[&str], allowed: &Patterns, setting: &str)
         .hint(format!("{setting} allows: {}", allowed.as_written().join(", "))))
 }
 
+/// Whether a job may have anything pulled, whatever it asks for.
+pub fn may_pull(configured: &[PullPolicy], allowed: &[PullPolicy]) -> bool {
+    allowed_policies(configured, allowed).1.iter().any(|policy| *policy != PullPolicy::Never)
+}
+
+/// What a job may ask for, and the setting that says so.
+fn allowed_policies<'s>(
+    configured: &'s [PullPolicy],
+    allowed: &'s [PullPolicy],
+) -> (&'static str, &'s [PullPolicy]) {
+    if allowed.is_empty() { ("pull_policy", configured) } else { ("allowed_pull_policies", allowed) }
+}
+
 /// Decides the pull policies of an image, in fallback order: the job's list, else the configured one (`pull_policy`), as far as
 /// `allowed_pull_policies` has them; where that is empty, the configured ones are allowed.
 pub fn decide_policies(
@@ -201,8 +214,7 @@ pub fn decide_policies(
     configured: &[PullPolicy],
     allowed: &[PullPolicy],
 ) -> Result<Vec<PullPolicy>, Failure> {
-    let (setting, allowed) =
-        if allowed.is_empty() { ("pull_policy", configured) } else { ("allowed_pull_policies", allowed) };
+    let (setting, allowed) = allowed_policies(configured, allowed);
     let wanted = if asked.is_empty() { configured } else { asked };
     let policies: Vec<PullPolicy> =
         wanted.iter().copied().filter(|policy| allowed.contains(policy)).collect();

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user};
+use super::{
+    Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user, may_pull,
+};
 use crate::outcome::Fault;
 use crate::settings::PullPolicy::{Always, IfNotPresent, Never};
 
@@ -126,6 +128,19 @@ fn pull_policies_are_the_jobs_or_the_configured_ones_as_far_as_allowed() {
     );
     let failure = decide_policies(&[], &[Never], &[Always]).unwrap_err();
     assert_eq!(failure.fault, Fault::System, "the operator's settings contradict each other");
+}
+
+#[test]
+fn what_a_job_may_have_pulled_is_what_it_may_ask_for() {
+    for (configured, allowed, may) in [
+        (&[Always][..], &[][..], true),
+        (&[Never, IfNotPresent], &[], true),
+        (&[Never], &[], false),
+        (&[Never], &[Never, Always], true),
+        (&[Always, Never], &[Never], false),
+    ] {
+        assert_eq!(may_pull(configured, allowed), may, "{configured:?} {allowed:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod step;
 
 pub use allow::{
     BadPattern, Patterns, ProjectPatterns, check_image, decide_policies, decide_service_user, decide_user,
+    may_pull,
 };
 pub use answer::Answer;
 pub use auth::{AuthBook, AuthSources, Credentials, Lookup, PayloadCredential, Source};

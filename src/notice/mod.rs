@@ -96,6 +96,8 @@ pub struct Sources {
     pub allowed_images: Vec<String>,
     /// The patterns of service images that a job may name; empty: all.
     pub allowed_services: Vec<String>,
+    /// Whether a job may have any image pulled, or a service's: by the settings, whatever it asks for.
+    pub may_pull: bool,
     /// When the job's time is over, in seconds since the epoch: nothing of this is kept longer.
     pub until: u64,
 }

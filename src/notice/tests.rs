@@ -47,6 +47,7 @@ fn sources() -> Sources {
         docker_auth_config: Some(Secret::new("s3cr3t-3")),
         allowed_images: vec!["registry.gitlab.test/**".to_owned()],
         allowed_services: Vec::new(),
+        may_pull: true,
         until: 1_000_003_600,
     }
 }

@@ -29,17 +29,18 @@ pub struct Gathered {
 /// Returns whether there is nothing that this host might want, so that nothing has to be looked at.
 pub fn is_idle(store: &Store, settings: &Settings) -> bool {
     let prefetch = &settings.prefetch;
-    let of_jobs = prefetch.history || prefetch.poll.is_some();
+    let of_jobs = (prefetch.history || prefetch.poll.is_some()) && settings.job.may_pull();
     prefetch.images.is_empty() && !(of_jobs && store.newest_fact().is_some())
 }
 
-/// Gathers what this host might want. `now` is in seconds.
+/// Gathers what this host might want: where jobs may pull nothing, what the operator lists alone. `now` is in seconds.
 pub fn gather(store: &Store, sight: &Sight, settings: &Settings, local: LocalTime, now: f64) -> Gathered {
     let ground = Ground::new(store, sight, settings, now);
     let foresight = Foresight::new(&sight.snapshot, &sight.rules, now);
     let prefetch = &settings.prefetch;
     let mut gathered = ground.listed(local);
-    if prefetch.history {
+    let of_jobs = settings.job.may_pull();
+    if prefetch.history && of_jobs {
         let candidates = foresight.candidates(|tag| ground.absent(&tag.name));
         let listed: HashSet<String> = gathered.absent.iter().map(Prospect::key).collect();
         // One that a schedule uses may be wanted before its time, too: then it is there twice.
@@ -47,7 +48,8 @@ pub fn gather(store: &Store, sight: &Sight, settings: &Settings, local: LocalTim
         gathered.absent.extend(foreseen.filter(|prospect| !listed.contains(&prospect.key())));
     }
     if prefetch.poll.is_some() {
-        let in_use = foresight.to_look_up().into_iter().filter(|tag| ground.names.contains(tag));
+        let in_use = foresight.to_look_up().into_iter();
+        let in_use = in_use.filter(|tag| of_jobs && ground.names.contains(tag));
         let moved = in_use.filter_map(|tag| foresight.moved(tag, ground.absent(tag)?));
         for prospect in moved.filter_map(|candidate| ground.foreseen(candidate)) {
             let is_new = gathered.looked_up.iter().all(|known| known.key() != prospect.key());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::cache::{CacheSettings, DaemonSettings};
 use super::prefetch::PrefetchSettings;
 use crate::image::decide::AccessRules;
-use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns};
+use crate::image::{Mirrors, Patterns, Platform, ProjectPatterns, may_pull};
 use crate::units::ByteSize;
 
 /// All settings in force for one process: defaults, file and `[runner."NAME"]` overlay already merged and checked.
@@ -247,6 +247,13 @@ pub enum PullPolicy {
     IfNotPresent,
     /// The registry is never asked.
     Never,
+}
+
+impl JobSettings {
+    /// Whether a job may have any image pulled, or a service's, whatever it asks for.
+    pub fn may_pull(&self) -> bool {
+        may_pull(&self.pull_policy, &self.allowed_pull_policies)
+    }
 }
 
 impl PullPolicy {

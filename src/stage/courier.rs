@@ -124,6 +124,7 @@ fn sources(begun: &Begun, who: &Who) -> Option<Sources> {
         docker_auth_config: job.docker_auth_config.clone(),
         allowed_images: rules.allowed_images.as_written().to_vec(),
         allowed_services: rules.allowed_services.as_written().to_vec(),
+        may_pull: rules.may_pull(),
         until,
     })
 }

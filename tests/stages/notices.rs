@@ -5,7 +5,7 @@ use hearth::host::Who;
 use hearth::moment::{Moment, Process};
 use hearth::notice::{Inbox, Notice, Sources};
 use hearth::outcome::Fault;
-use hearth::settings::VolumeSetting;
+use hearth::settings::{PullPolicy, VolumeSetting};
 use hearth::store::{Sharing, StorePlace};
 use serde_json::json;
 
@@ -139,6 +139,22 @@ async fn a_checkout_is_told_with_the_jobs_own_rights_and_no_secret_variable() {
     assert_eq!(told.credentials[0].password.expose(), "t0ken");
     assert_eq!(told.asker, *world.begun().job.asker());
     assert_eq!(told.docker_auth_config.unwrap().expose(), "{\"auths\":{}}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkout_is_told_with_what_the_settings_let_jobs_pull() {
+    use PullPolicy::{Always, IfNotPresent, Never};
+    for (policy, allowed, may_pull) in
+        [(IfNotPresent, vec![], true), (Never, vec![], false), (Never, vec![Never, Always], true)]
+    {
+        let mut world = checked_out().used_before().await;
+        world.settings.job.pull_policy = vec![policy];
+        world.settings.job.allowed_pull_policies = allowed;
+        let mut inbox = inbox(&world);
+        world.prepare().await.fine();
+        world.stage("get_sources").run().await.fine();
+        assert_eq!(sources(taken(&mut inbox).await).unwrap().may_pull, may_pull, "{policy:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

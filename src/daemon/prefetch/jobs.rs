@@ -232,6 +232,7 @@ mod tests {
             docker_auth_config: None,
             allowed_images: Vec::new(),
             allowed_services: Vec::new(),
+            may_pull: true,
             until: at(until).wall.as_secs(),
         }))
     }

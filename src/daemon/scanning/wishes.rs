@@ -46,6 +46,11 @@ pub fn candidates(scanned: &Scanned, sources: &Sources) -> (Vec<ScanWish>, Vec<S
             Err(why) => notes.push(format!("{}: {why}", wanted.place)),
         }
     }
+    if !sources.may_pull && !wishes.is_empty() {
+        wishes.clear();
+        notes
+            .push("nothing is fetched ahead: this host's pull policies let its jobs pull nothing".to_owned());
+    }
     (wishes, notes.iter().map(|note| one_line(note)).collect())
 }
 

@@ -35,6 +35,7 @@ fn sources(script: &str) -> Sources {
         docker_auth_config: None,
         allowed_images: Vec::new(),
         allowed_services: Vec::new(),
+        may_pull: true,
         until: 0,
     }
 }
@@ -105,6 +106,16 @@ fn what_this_host_does_not_allow_is_left_out_and_said() {
     sources.allowed_images = vec!["[".to_owned()];
     sources.allowed_services = vec!["[".to_owned()];
     assert_eq!(found(&sources, &[(".gitlab-ci.yml", PIPELINE)]).0, [], "what is no pattern allows nothing");
+}
+
+#[test]
+fn where_jobs_may_pull_nothing_nothing_comes_and_that_is_said_once() {
+    let mut sources = sources("docker build .");
+    sources.may_pull = false;
+    let files = [(".gitlab-ci.yml", PIPELINE), ("Dockerfile", "FROM base:1\n")];
+    let said = "nothing is fetched ahead: this host's pull policies let its jobs pull nothing";
+    assert_eq!(found(&sources, &files), (Vec::new(), vec![said.to_owned()]));
+    assert_eq!(found(&sources, &[]), (Vec::new(), Vec::new()), "nothing is wanted");
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn sources(helper: &str, files: &[&str]) -> Sources {
         docker_auth_config: None,
         allowed_images: Vec::new(),
         allowed_services: Vec::new(),
+        may_pull: true,
         until: 0,
     }
 }

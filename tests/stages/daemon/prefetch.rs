@@ -265,6 +265,36 @@ async fn what_jobs_use_daily_is_brought_back_once_it_went() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_jobs_may_pull_nothing_only_the_list_comes() {
+    let listed = "registry.test/group/listed:1";
+    for has_moved in [false, true] {
+        let mut host = DaemonHost::new();
+        host.world = World::new();
+        host.world.fake.publish(listed, image("listed", 10));
+        host.used_daily(APP);
+        host.world.prepare().await.fine();
+        host.job_ends().await;
+        if has_moved {
+            host.world.fake.publish(APP, image("new", 20));
+        } else {
+            host.world.fake.forget_image(APP);
+        }
+        host.set(|settings| {
+            settings.job.pull_policy = vec![PullPolicy::Never];
+            list(settings, &[listed]);
+        });
+        host.with_daemon(async |_| sleep(7200 * SECOND).await).await;
+        assert_eq!(host.came(), [listed], "{has_moved}: {}", host.told());
+        // What a job may ask for counts.
+        host.set(|settings| {
+            settings.job.allowed_pull_policies = vec![PullPolicy::Never, PullPolicy::IfNotPresent];
+        });
+        host.with_daemon(async |_| sleep(7200 * SECOND).await).await;
+        assert_eq!(host.came(), [listed, APP], "{has_moved}: {}", host.told());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_rest_a_host_with_a_past_asks_little() {
     let mut host = DaemonHost::new();
     host.world = World::new();

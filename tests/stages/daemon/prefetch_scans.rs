@@ -87,6 +87,21 @@ async fn scans_can_be_off_and_can_wait_for_an_idle_host_and_have_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_jobs_may_pull_nothing_a_pipelines_images_do_not_come() {
+    let mut host = building();
+    host.world = std::mem::replace(&mut host.world, World::new()).used_before().await;
+    host.world.settings.job.pull_policy = vec![PullPolicy::Never];
+    host.with_daemon(async |_| {
+        host.gets_sources().await;
+        sleep(60 * SECOND).await;
+        assert_eq!(host.came(), [""; 0], "{}", host.told());
+        assert_eq!(host.times_told("let its jobs pull nothing"), 1, "{}", host.told());
+        host.job_ends().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_private_image_comes_with_the_jobs_login_for_its_project_alone_and_not_after_its_end() {
     let auth = r#"{"auths":{"registry.test":{"auth":"dXNlcjpwYXNz"}}}"#;
     let mut host = building();
