@@ -26,3 +26,14 @@ pub mod world;
 
 pub use life::run;
 pub use world::{OnHost, World};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn its_unit_lets_no_login_of_a_running_job_get_to_a_disk() {
+        let unit = include_str!("../../packaging/hearth.service");
+        for line in ["LimitCORE=0", "MemorySwapMax=0"] {
+            assert!(unit.lines().any(|of_unit| of_unit == line), "{line}");
+        }
+    }
+}
