@@ -339,9 +339,8 @@ fn unknown(
     contents: &[Content],
     sightings: &HashMap<String, Sighting>,
 ) -> Vec<String> {
-    let has_layers = |content: &&Content| {
-        content.engine_id.is_some() && content.layers.iter().any(|layer| layer.unpacked.is_some())
-    };
+    let has_layers =
+        |content: &&Content| content.layers_on_host().iter().any(|layer| layer.unpacked.is_some());
     let (mut ids, mut keys): (HashSet<&str>, HashSet<&ContentKey>) = (HashSet::new(), HashSet::new());
     for content in contents.iter().filter(has_layers) {
         keys.insert(&content.key);

@@ -174,13 +174,12 @@ impl Known<'_> {
         }
     }
 
-    /// The layers as far as they are known; else the whole image counts as one.
+    /// The layers as far as they are known; else the whole image counts as one. What a manifest says its layers weigh counts
+    /// for nothing once the image is here.
     fn layers(&self, image: &ImageSummary, known: &[&store::Content]) -> Vec<Layer> {
         let looked_at = self.sightings.get(&image.id).map_or(&[][..], |sighting| &sighting.layers);
         let mut seen = BTreeSet::new();
-        // Of what was only looked at in its registry, layers have other names.
-        let seen_here = known.iter().filter(|content| content.engine_id.is_some());
-        let all = seen_here.flat_map(|content| &content.layers).chain(looked_at);
+        let all = known.iter().flat_map(|content| content.layers_on_host()).chain(looked_at);
         let layers: Vec<Layer> =
             all.filter(|layer| seen.insert(layer.chain.as_str())).map(|layer| self.layer(layer)).collect();
         if layers.iter().any(|layer| layer.size.unpacked > 0) {

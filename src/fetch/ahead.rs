@@ -182,12 +182,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
                 }
             },
         );
-        let unknown = blobs.iter().skip(known.len()).map(|blob| Layer {
-            chain: blob.digest.clone(),
-            unpacked: None,
-            compressed: Some(blob.bytes),
-            estimated: false,
-        });
+        let unknown = blobs.iter().skip(known.len()).map(|blob| Layer::of_blob(&blob.digest, blob.bytes));
         let unknown: Vec<Layer> = unknown.collect();
         known.into_iter().chain(unknown).collect()
     }

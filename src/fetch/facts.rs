@@ -70,9 +70,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let key = ContentKey { digest: digest.to_owned(), platform: facts.platform() };
         let store = &self.desk.store;
         if !store.is_working()
-            || store
-                .content(&key)
-                .is_some_and(|content| content.engine_id.is_some() && !content.layers.is_empty())
+            || store.content(&key).is_some_and(|content| !content.layers_on_host().is_empty())
         {
             return;
         }

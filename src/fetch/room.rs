@@ -242,7 +242,7 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let mut here = BTreeSet::new();
         self.desk.store.contents_that(
             |content| content.engine_id.as_deref().is_some_and(|id| ids.contains(id)),
-            |content| here.extend(content.layers.into_iter().map(|layer| layer.chain)),
+            |content| here.extend(content.layers_on_host().iter().map(|layer| layer.chain.clone())),
         );
         here
     }

@@ -10,6 +10,10 @@ use super::{Fit, Platform, list_platforms};
 
 /// A larger body is refused, as registries and engines do.
 pub const MAX_BODY: usize = 4 << 20;
+/// More bytes than any real layer has, as it travels.
+const MAX_BLOB: u64 = 128 << 30;
+/// More bytes than all layers of a real image have together.
+const MAX_IMAGE: u64 = 4 * MAX_BLOB;
 /// More entries than any real index or manifest has.
 const MAX_ENTRIES: usize = 2000;
 const INDEX_TYPES: [&str; 2] =
@@ -118,12 +122,17 @@ fn read_manifest(config: RawBlob, layers: Vec<RawBlob>) -> Result<Body, BadBody>
     if layers.len() > MAX_ENTRIES {
         return Err(BadBody("it has too many layers"));
     }
-    let blob = |raw: RawBlob| match is_digest(&raw.digest) {
-        true => Ok(Blob { digest: raw.digest, bytes: raw.size }),
-        false => Err(BadBody("a layer has no digest")),
+    let blob = |raw: RawBlob| match (is_digest(&raw.digest), raw.size <= MAX_BLOB) {
+        (true, true) => Ok(Blob { digest: raw.digest, bytes: raw.size }),
+        (true, false) => Err(BadBody("a layer is larger than any is")),
+        (false, _) => Err(BadBody("a layer has no digest")),
     };
     let layers = layers.into_iter().map(blob).collect::<Result<_, _>>()?;
-    Ok(Body::Manifest(ManifestBody { config: blob(config)?, layers }))
+    let manifest = ManifestBody { config: blob(config)?, layers };
+    if manifest.bytes() > MAX_IMAGE {
+        return Err(BadBody("its layers are larger than any image is"));
+    }
+    Ok(Body::Manifest(manifest))
 }
 
 impl Index {

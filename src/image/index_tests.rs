@@ -117,6 +117,28 @@ fn a_manifest_tells_what_its_layers_weigh() {
 }
 
 #[test]
+fn sizes_that_no_image_has_are_refused() {
+    let gib = |gib: u64| gib << 30;
+    let weighs = |config: u64, layers: &[u64]| {
+        let layer = |size: &u64| json!({"digest": digest('1'), "size": size});
+        let layers: Vec<Value> = layers.iter().map(layer).collect();
+        let body = json!({"config": {"digest": digest('c'), "size": config}, "layers": layers});
+        read(body.to_string().as_bytes()).is_ok()
+    };
+    assert!(weighs(0, &[gib(128), gib(128), gib(100)]));
+    for (config, layers) in [
+        (0, &[u64::MAX][..]),
+        (0, &[9_000_000_000_000_000_000, 9_000_000_000_000_000_000, 9_000_000_000_000_000_000]),
+        (0, &[gib(128) + 1]),
+        (gib(129), &[]),
+        (0, &[gib(128), gib(128), gib(128), gib(128), 1]),
+        (1, &[gib(128), gib(128), gib(128), gib(128)]),
+    ] {
+        assert!(!weighs(config, layers), "{config} {layers:?}");
+    }
+}
+
+#[test]
 fn bodies_that_registry_and_engine_could_read_differently_are_refused() {
     let manifest = json!({"config": {"digest": digest('c')}, "layers": []});
     let both = json!({"config": {"digest": digest('c')}, "layers": [], "manifests": []});

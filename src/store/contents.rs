@@ -23,10 +23,13 @@ pub struct ContentKey {
     pub platform: Platform,
 }
 
+/// What the name of a layer begins with that only a manifest tells of.
+const BLOB: &str = "blob ";
+
 /// A layer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layer {
-    /// Its chain id.
+    /// Its chain id; a name of its own where only a manifest tells of it: [`Layer::of_blob`].
     pub chain: String,
     /// Bytes on disk; `None` where that is not known.
     pub unpacked: Option<u64>,
@@ -92,7 +95,27 @@ pub struct Origin {
     pub through: Option<String>,
 }
 
+impl Content {
+    /// Returns its layers as an engine has them or had them; empty where they are not known, or only by a manifest's word.
+    pub fn layers_on_host(&self) -> &[Layer] {
+        let is_told_of = |layer: &Layer| layer.chain.starts_with(BLOB);
+        let was_here = self.engine_id.is_some() && !self.layers.iter().any(is_told_of);
+        if was_here { &self.layers } else { &[] }
+    }
+}
+
 impl Layer {
+    /// A layer as a manifest tells of it: that is its author's word. So its name is none that a measured layer has, whatever
+    /// the digest; and since it has the bytes too, another manifest cannot say otherwise of the same one.
+    pub fn of_blob(digest: &str, bytes: u64) -> Self {
+        Self {
+            chain: format!("{BLOB}{digest} {bytes}"),
+            unpacked: None,
+            compressed: Some(bytes),
+            estimated: true,
+        }
+    }
+
     /// Returns what the policy sees of it; a size that is not known counts as 0.
     pub fn for_policy(&self) -> policy::Layer {
         let size = policy::Size {

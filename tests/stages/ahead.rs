@@ -201,6 +201,27 @@ async fn what_was_looked_at_and_came_by_another_way_counts_once() {
     assert_eq!(evictor.look().await.unwrap().used(), world.fake.image_bytes());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_manifest_claims_changes_nothing_of_others_and_is_here_by_no_name() {
+    let world = cold();
+    let ahead = Ahead::of(&world);
+    assert_eq!(ahead.bring(APP).await, Ok(Arrival::Pulled));
+    let layers = || world.store().contents().remove(0).layers;
+    let measured = layers();
+    let [base, top] = &measured[..] else { panic!("{measured:?}") };
+    for (claimed, weighs) in [(0, Some(0)), (MIB, Some(2 * MIB)), (9_000_000_000_000_000_000, None)] {
+        let name = &format!("registry.test/other/evil-{claimed}:1");
+        let blobs = [(base.chain.as_str(), claimed), (top.chain.as_str(), claimed)];
+        world.fake.publish(name, FakeImage::new(name).claims(&blobs));
+        let wish = wish(name);
+        for _ in 0..2 {
+            let look = ahead.act(async |fetcher| fetcher.look_ahead(&wish, true).await).await.unwrap();
+            assert_eq!(look.missing.map(|size| size.compressed), weighs, "{claimed}");
+        }
+        assert_eq!(layers(), measured, "{claimed}");
+    }
+}
+
 /// An operator's configuration with a login.
 fn operator(world: &mut World) {
     let dir = world.directory().to_owned();

@@ -8,7 +8,9 @@ use hearth::job::names::{LABEL_JOB, LABEL_ROLE};
 use hearth::plan::spec::VolumeSpec;
 use hearth::policy::{Ending, Reason};
 use hearth::settings::{Amount, Marks, Scope};
-use hearth::store::{Batch, ContentFact, ContentKey, LeaseKind, Pin, Pull, PullOutcome, Store, VolumeUse};
+use hearth::store::{
+    Batch, ContentFact, ContentKey, Layer, LeaseKind, Pin, Pull, PullOutcome, Store, VolumeUse,
+};
 use hearth::units::ByteSize;
 
 use crate::shelf::{DAY, EVICTOR, HOUR, MB, Shelf, image};
@@ -89,6 +91,25 @@ async fn below_the_limits_nothing_goes() {
     }
     let (report, told) = shelf.turn(Occasion::Tick).await;
     assert_eq!((report.ending, told.len()), (Some(Ending::NotNeeded), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_manifest_said_of_an_image_counts_for_nothing_once_that_is_here() {
+    let shelf = Shelf::new();
+    let image = shelf.used(A, 100, DAY * 30);
+    shelf.used(B, 100, DAY);
+    let used = shelf.look().await.used();
+    assert_eq!(used / MB, 199);
+    let measured =
+        Layer { chain: "other".to_owned(), unpacked: Some(1), compressed: Some(1), estimated: false };
+    let key = ContentKey { digest: image.digest(), platform: image.facts().platform() };
+    let layers = vec![measured, Layer::of_blob(&image.digest(), 100_000 * MB)];
+    let repository = "registry.test/group/a".to_owned();
+    let told = ContentFact { key, repository, engine_id: None, layers };
+    assert!(shelf.store().commit(&Batch { contents: vec![told], ..Batch::default() }, shelf.wall()));
+    let shelf = shelf.images_may_take(250, 210);
+    assert_eq!(shelf.look().await.used(), used);
+    assert_eq!(shelf.ticks().await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ pub(super) struct BadStart {
 pub struct FakeImage {
     pub(super) facts: ImageFacts,
     pub(super) layers: Vec<(String, u64)>,
+    /// The blobs that its manifest claims to have; `None`: it tells the truth.
+    claims: Option<Vec<(String, u64)>>,
     pub(super) created: Duration,
     /// The platforms of the index that it is behind; empty: it stands alone.
     pub(super) index: Vec<Platform>,
@@ -72,9 +74,10 @@ impl FakeImage {
         self.layers.iter().map(|(id, bytes)| (id.clone(), unpacked(*bytes)))
     }
 
-    /// Returns the digests of its layers' blobs, and their bytes.
+    /// Returns the digests of its layers' blobs, and their bytes, as its manifest has them.
     pub(super) fn blobs(&self) -> Vec<(String, u64)> {
-        self.layers.iter().map(|(id, bytes)| (digest(&format!("blob {id}")), *bytes)).collect()
+        let true_ones = || self.layers.iter().map(|(id, bytes)| (digest(&format!("blob {id}")), *bytes));
+        self.claims.clone().unwrap_or_else(|| true_ones().collect())
     }
 
     /// Returns the bytes of its blobs.
@@ -94,6 +97,7 @@ impl FakeImage {
                 ..ImageFacts::default()
             },
             layers: vec![(format!("layer-{seed}"), 1 << 20)],
+            claims: None,
             created: Duration::from_secs(1_690_000_000),
             index: Vec::new(),
             index_digest: None,
@@ -133,6 +137,12 @@ impl FakeImage {
     pub fn layers(mut self, layers: &[(&str, u64)]) -> Self {
         self.layers = layers.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect();
         self.unpack()
+    }
+
+    /// Makes its manifest claim other blobs, and other bytes, than it has.
+    pub fn claims(mut self, blobs: &[(&str, u64)]) -> Self {
+        self.claims = Some(blobs.iter().map(|(digest, bytes)| ((*digest).to_owned(), *bytes)).collect());
+        self
     }
 
     /// Says when it was built, in seconds after the epoch.
