@@ -70,14 +70,35 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
     /// # Errors
     /// Why it is not to be had, or cannot be asked about now: [`PullFault::cause`].
     pub async fn look_ahead(&self, wish: &ImageWish, size: bool) -> Result<Look, PullFault> {
-        let looked = self.looked(wish, size).await;
+        let looked = self.looked(wish, size, false).await;
         self.desk.write_down();
         looked
     }
 
-    async fn looked(&self, wish: &ImageWish, size: bool) -> Result<Look, PullFault> {
+    /// As [`Self::look_ahead`]; and where all of it is here, but the name means something else on this host, the name is
+    /// put on it, which costs nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn look_and_name(&self, wish: &ImageWish, size: bool) -> Result<Look, PullFault> {
+        let looked = self.looked(wish, size, true).await;
+        self.desk.write_down();
+        looked
+    }
+
+    async fn looked(&self, wish: &ImageWish, size: bool, name: bool) -> Result<Look, PullFault> {
         let mut inquiry = self.inquire(wish, Some(&|_| {})).await?;
         match self.decide(&mut inquiry, PullPolicy::Always).await? {
+            Decided::Use(found) if found.retag && name => {
+                let Got { facts, digest, .. } = self.use_it(&inquiry, *found).await?;
+                Ok(Look {
+                    digest: digest.unwrap_or(facts.id),
+                    here: true,
+                    retag: false,
+                    moved: false,
+                    missing: Some(Size::default()),
+                })
+            }
             Decided::Use(found) => Ok(Look {
                 digest: found.digest.unwrap_or(found.facts.id),
                 here: true,

@@ -1,7 +1,7 @@
 //! What a turn does: a look at a registry, or one image brought; and what is told and remembered of it.
 
 use super::Prefetcher;
-use super::memory::{Looked, Memory};
+use super::memory::{Looked, Unanswered};
 use super::way::Way;
 use crate::daemon::journal::Level;
 use crate::daemon::report::Said;
@@ -76,7 +76,8 @@ impl<W: World> Prefetcher<'_, W> {
                 let gives_way = going.as_ref().and_then(|going| going.gives_way.clone());
                 let words = match gives_way {
                     Some(image) => format!("a job pulls {image} and gets the link"),
-                    None => "the daemon ends".to_owned(),
+                    None if *self.ending.borrow() => "the daemon ends".to_owned(),
+                    None => "[prefetch] enabled is off now".to_owned(),
                 };
                 (AheadOutcome::Cut, so_far, words)
             }
@@ -158,7 +159,7 @@ impl<W: World> Prefetcher<'_, W> {
     }
 
     /// Remembers why an image was not to be had, and returns what is to be said of it; `None`: that was said before.
-    /// `asked`: it was only asked about, so that the registry itself does not answer if the link fails.
+    /// `asked`: it was only asked about, so that it is the registry that does not answer if the link fails.
     pub(super) fn failed(
         &self,
         prospect: &Prospect,
@@ -170,15 +171,22 @@ impl<W: World> Prefetcher<'_, W> {
         let name = prospect.wish.reference.familiar();
         let registry = prospect.wish.reference.registry().unwrap_or_default();
         let mut state = self.state.borrow_mut();
-        let alone = |seconds: f64, memory: &mut Memory| {
-            let (until, is_first) = memory.leave_alone(prospect.account(), seconds, now);
-            let minutes = (until - now) / 60.0;
-            is_first
-                .then(|| format!("nothing is fetched ahead from {registry} for {minutes:.0} min: {words}"))
+        let alone = |until: f64| {
+            let minutes = ((until - now) / 60.0).ceil();
+            format!("nothing is fetched ahead from {registry} for {minutes:.0} min: {words}")
         };
         match fault.cause() {
-            Cause::Limited(lasts) => alone(lasts.as_secs_f64(), &mut state.memory),
-            Cause::Link if asked => alone(0.0, &mut state.memory),
+            Cause::Limited(lasts) => {
+                let lasts = lasts.as_secs_f64();
+                let (until, is_first) = state.memory.leave_alone(prospect.account(), lasts, now);
+                is_first.then(|| alone(until))
+            }
+            Cause::Link if asked => match state.memory.unanswered(prospect, words.clone(), now) {
+                Unanswered::Once { is_news } => {
+                    is_news.then(|| format!("{name} does not come ahead: {words}"))
+                }
+                Unanswered::Often { until, is_news } => is_news.then(|| alone(until)),
+            },
             Cause::Room => {
                 let look = state.memory.look(&key, now);
                 let bytes = look.and_then(|look| look.missing).map_or(0, |missing| missing.unpacked);

@@ -1,6 +1,6 @@
 //! What the prefetcher has in memory.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use tokio::time::Instant;
@@ -12,7 +12,12 @@ use super::way::Way;
 use crate::notice::Sources;
 use crate::policy::wanted::{Loses, Running, cut};
 use crate::prefetch::{Gathered, Prospect};
+use crate::settings::Settings;
 
+/// Seconds after which all is gathered anew although nothing happened: what is likely changes with the hours.
+const GATHER: f64 = 3600.0;
+/// The least time from one gathering to the next, in seconds.
+const GATHER_LEAST: f64 = 60.0;
 /// Checkouts that wait to be read at most.
 const MOST_WAITING: usize = 32;
 
@@ -28,8 +33,9 @@ pub(super) struct State<E> {
     pub(super) looked_up: HashMap<String, f64>,
     /// By which this host's looks differ from other hosts'; `None`: not known yet.
     pub(super) seed: Option<u64>,
-    /// When it is to be gathered anew, in seconds.
+    /// When it is to be gathered anew, in seconds, and when it was last.
     pub(super) gather_at: f64,
+    pub(super) gathered_at: f64,
     /// What running pipelines might want.
     pub(super) scanned: Scanned,
     /// Checkouts to be read.
@@ -38,6 +44,8 @@ pub(super) struct State<E> {
     pub(super) going: Option<Going>,
     /// The way to the engine; `None`: none is open.
     pub(super) way: Option<Rc<Way<E>>>,
+    /// The settings that were taken in; `None`: none yet.
+    pub(super) settings: Option<Rc<Settings>>,
     /// The news that were taken in.
     pub(super) news: u64,
 }
@@ -52,12 +60,55 @@ impl<E> State<E> {
             looked_up: HashMap::new(),
             seed: None,
             gather_at: 0.0,
+            gathered_at: f64::NEG_INFINITY,
             scanned: Scanned::default(),
             unread: VecDeque::new(),
             going: None,
             way: None,
+            settings: None,
             news: 0,
         }
+    }
+
+    /// Takes in the settings, if they are new: whoever opened a way by them first.
+    pub(super) fn take_in(&mut self, settings: &Rc<Settings>, now: f64) {
+        if self.settings.as_ref().is_some_and(|known| Rc::ptr_eq(known, settings)) {
+            return;
+        }
+        self.settings = Some(Rc::clone(settings));
+        self.memory.begin_anew();
+        (self.gather_at, self.gathered_at) = (now, f64::NEG_INFINITY);
+    }
+
+    /// Returns when to gather what the host itself might want, in seconds. That costs time which a job would have, so
+    /// beside jobs it is seldom done whatever happens, and not often where many images come and go.
+    pub(super) fn gathers_at(&self, is_free: bool) -> f64 {
+        self.gather_at.max(self.gathered_at + if is_free { GATHER_LEAST } else { GATHER })
+    }
+
+    /// Takes in what was gathered.
+    pub(super) fn gathered(&mut self, gathered: Gathered, now: f64) {
+        self.looked_up.retain(|name, _| gathered.looked_up.iter().any(|one| one.candidate.name == *name));
+        self.gathered = gathered;
+        self.memory.forget_what_is_here();
+        (self.gathered_at, self.gather_at) = (now, now + GATHER);
+    }
+
+    /// Takes in what time it is: a wall clock may have stepped back.
+    pub(super) fn keep_time(&mut self, now: f64) {
+        self.memory.keep_time(now);
+        self.looked_up.values_mut().for_each(|last| *last = last.min(now));
+        self.gathered_at = self.gathered_at.min(now);
+        self.gather_at = self.gather_at.min(now + GATHER);
+    }
+
+    /// Forgets what was learned of what is wanted no more, a job's that is over among it.
+    pub(super) fn tidy(&mut self) {
+        let looked_up: HashSet<String> = self.gathered.looked_up.iter().map(Prospect::key).collect();
+        self.moved.retain(|key| looked_up.contains(key));
+        let of_host = self.gathered.absent.iter().chain(&self.gathered.looked_up);
+        let wanted: Vec<&Prospect> = self.scanned.wanted().chain(of_host).collect();
+        self.memory.keep_only(&wanted);
     }
 
     /// Has a checkout read, in the place of an older one where too many wait.
@@ -117,5 +168,77 @@ impl Going {
             self.gives_way = Some(pull.image.clone());
         }
         gives_way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::State;
+    use crate::daemon::prefetch::memory::Looked;
+    use crate::policy::Cost;
+    use crate::policy::wanted::{Candidate, Demand, Source};
+    use crate::prefetch::{Gathered, Prospect, Whose, wish};
+
+    const NOW: f64 = 1.0e9;
+
+    fn listed(name: &str) -> Prospect {
+        let candidate = Candidate {
+            name: name.to_owned(),
+            platform: String::new(),
+            source: Source::List,
+            demand: Demand::Listed,
+            cold: 1.0,
+            missing: None,
+            cost: Cost::default(),
+            pipeline: None,
+        };
+        let wish = wish(name.parse().unwrap(), None);
+        Prospect { candidate, wish, whose: Whose::Host, why: "listed".to_owned(), until: NOW + 3600.0 }
+    }
+
+    #[test]
+    fn it_is_gathered_once_a_minute_at_most_and_beside_jobs_once_an_hour() {
+        let mut state = State::<()>::new();
+        assert!(state.gathers_at(false) <= 0.0, "the first time at once");
+        state.gathered(Gathered::default(), NOW);
+        assert_eq!((state.gathers_at(true), state.gathers_at(false)), (NOW + 3600.0, NOW + 3600.0));
+        // Images came and went.
+        state.gather_at = NOW + 5.0;
+        assert_eq!((state.gathers_at(true), state.gathers_at(false)), (NOW + 60.0, NOW + 3600.0));
+        let settings = Rc::new(crate::settings::defaults().unwrap());
+        state.take_in(&settings, NOW + 6.0);
+        state.take_in(&settings, NOW + 7.0);
+        assert_eq!(state.gathers_at(false), NOW + 6.0);
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_stops_nothing() {
+        let mut state = State::<()>::new();
+        state.gathered(Gathered::default(), NOW);
+        state.looked_up.insert("a".to_owned(), NOW);
+        let now = NOW - 1.0e7;
+        state.keep_time(now);
+        assert_eq!(state.gathers_at(true), now + 3600.0);
+        assert_eq!(state.looked_up["a"], now);
+    }
+
+    #[test]
+    fn what_is_wanted_no_more_is_forgotten_and_what_is_looked_up_is_kept() {
+        let mut state = State::<()>::new();
+        let (tag, absent) = (listed("registry.test/tag:1"), listed("registry.test/absent:1"));
+        let gathered = Gathered { absent: vec![absent.clone()], looked_up: vec![tag.clone()] };
+        state.gathered(gathered, NOW);
+        let all = [tag.key(), absent.key(), "registry.test/left:1  job".to_owned()];
+        for key in &all {
+            let looked = Looked { at: NOW, digest: "sha256:0".to_owned(), here: false, missing: None };
+            state.memory.looked(key.clone(), looked);
+            state.moved.insert(key.clone());
+        }
+        state.tidy();
+        let known = all.each_ref().map(|key| state.memory.look(key, NOW).is_some());
+        assert_eq!(known, [true, true, false]);
+        assert_eq!(state.moved.iter().collect::<Vec<_>>(), [&tag.key()]);
     }
 }

@@ -16,8 +16,6 @@ use crate::policy::wanted::Host;
 use crate::prefetch::{self, Prospect, gather, is_idle};
 use crate::store::{Lease, Store};
 
-/// Seconds after which all is gathered anew although nothing happened: what is likely changes with the hours.
-const GATHER: f64 = 3600.0;
 /// How long an engine that does not answer is left alone; the daemon's rounds see to it meanwhile.
 const ENGINE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -79,16 +77,20 @@ impl<W: World> Prefetcher<'_, W> {
         }
         let Ok(way) = self.way(stands).await else { return Then::Rest(Some(ENGINE_PAUSE)) };
         let preparing = self.state.borrow().jobs.is_preparing();
-        let is_due = self.state.borrow().gather_at <= wall && !is_idle(&store, settings) && !preparing;
-        if is_due && self.gather(&way, &store, &now).await.is_err() {
+        let gathers_at = |is_free| match is_idle(&store, settings) {
+            true => f64::INFINITY,
+            false => self.state.borrow().gathers_at(is_free),
+        };
+        let is_due = gathers_at(self.host(stands, &store, &now).idle) <= wall;
+        if is_due && !preparing && self.gather(&way, &store, &now).await.is_err() {
             return Then::Rest(Some(ENGINE_PAUSE));
         }
         if !preparing && self.look_up(&way, &store, wall).await {
             return Then::Again;
         }
         let prospects = self.state.borrow().prospects();
+        let host = self.host(stands, &store, &now);
         let Choice { next, queue } = {
-            let host = self.host(stands, &store, &now);
             let state = self.state.borrow();
             let of_prospect = |prospect: &Prospect| Host {
                 pipeline_left: settings.prefetch.pipeline.and_then(|limit| {
@@ -100,7 +102,8 @@ impl<W: World> Prefetcher<'_, W> {
             };
             choose(&prospects, &state.memory, of_prospect, wall)
         };
-        let waits_for_the_host = queue.iter().any(|planned| planned.until.is_none());
+        let has_news = self.state.borrow().gather_at <= wall && !host.idle;
+        let waits_for_the_host = has_news || queue.iter().any(|planned| planned.until.is_none());
         self.put_down(queue, Some(&store));
         match next {
             Next::Look(at) => {
@@ -113,7 +116,7 @@ impl<W: World> Prefetcher<'_, W> {
             }
             Next::Wait(until) => {
                 let looks = self.next_look_up(&way.settings, &store, wall);
-                let until = until.unwrap_or(f64::INFINITY).min(self.state.borrow().gather_at).min(looks);
+                let until = until.unwrap_or(f64::INFINITY).min(gathers_at(host.idle)).min(looks);
                 let rest = Duration::try_from_secs_f64(until - wall).unwrap_or(settings.daemon.watch);
                 // Jobs that end without a word are noticed.
                 let rest = if waits_for_the_host { rest.min(settings.daemon.watch) } else { rest };
@@ -129,18 +132,14 @@ impl<W: World> Prefetcher<'_, W> {
         let over = state.jobs.forget_dead(now, |process| self.world.liveness(process));
         over.iter().for_each(|job| state.job_is_over(job));
         state.scanned.forget_late(wall);
-        if state.way.as_ref().is_some_and(|way| !std::rc::Rc::ptr_eq(&way.settings, &stands.settings)) {
-            state.way = None;
-            state.memory.begin_anew();
-            state.gather_at = wall;
-        }
+        state.take_in(&stands.settings, wall);
         if state.news != stands.news {
             state.news = stands.news;
-            state.memory.images_changed(wall);
+            state.memory.room_changed(wall);
             state.gather_at = wall;
         }
-        // A clock that stepped back.
-        state.gather_at = state.gather_at.min(wall + GATHER);
+        state.keep_time(wall);
+        state.tidy();
     }
 
     /// Gathers what the host itself might want.
@@ -148,10 +147,7 @@ impl<W: World> Prefetcher<'_, W> {
         let wall = now.wall.as_secs_f64();
         let sight = self.sight(way, store).await?;
         let gathered = gather(store, &sight, &way.settings, self.world.local_time(now.wall), wall);
-        let mut state = self.state.borrow_mut();
-        state.looked_up.retain(|name, _| gathered.looked_up.iter().any(|one| one.candidate.name == *name));
-        state.gathered = gathered;
-        state.gather_at = wall + GATHER;
+        self.state.borrow_mut().gathered(gathered, wall);
         Ok(())
     }
 

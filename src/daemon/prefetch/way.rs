@@ -103,7 +103,8 @@ impl<W: World> Prefetcher<'_, W> {
         sources.map_or(Rights::Host, Rights::Job)
     }
 
-    /// Asks the registry what an image is now and how much of it is missing.
+    /// Asks the registry what an image is now and how much of it is missing. Where nothing is, but its name means something
+    /// else on this host, that is put right at once.
     pub(super) async fn look(
         &self,
         way: &Way<W::Engine>,
@@ -113,7 +114,7 @@ impl<W: World> Prefetcher<'_, W> {
         let (_leave, departure) = Departure::new();
         let nothing_goes = RoomRule::Ahead { may_go: Vec::new() };
         self.fetching(way, prospect, departure, nothing_goes, async |fetcher| {
-            fetcher.look_ahead(&prospect.wish, size).await
+            fetcher.look_and_name(&prospect.wish, size).await
         })
         .await
     }
@@ -151,14 +152,14 @@ impl<W: World> Prefetcher<'_, W> {
         self.or_give_way(&leave, work).await
     }
 
-    /// Does the work until a job needs the link more, or the daemon is to end.
+    /// Does the work until a job needs the link more, nothing is to be brought any more, or the daemon is to end.
     async fn or_give_way(
         &self,
         leave: &Leave,
         work: impl Future<Output = Result<Arrived, PullFault>>,
     ) -> Result<Arrived, PullFault> {
         let mut work = std::pin::pin!(work);
-        let mut ending = self.ending.clone();
+        let (mut ending, mut stands) = (self.ending.clone(), self.stands.clone());
         let makes_way = async {
             while self.state.borrow().going.as_ref().is_some_and(|going| going.gives_way.is_none()) {
                 self.gives_way.notified().await;
@@ -168,6 +169,7 @@ impl<W: World> Prefetcher<'_, W> {
             biased;
             done = &mut work => return done,
             () = makes_way => {}
+            _ = stands.wait_for(|stands| !stands.settings.prefetch.enabled) => {}
             _ = ending.wait_for(|ending| *ending) => {}
         }
         let mut ended = Err(PullFault::Stopped);
