@@ -137,14 +137,21 @@ impl Known<'_> {
             leased: self.leases.iter().any(|lease| names.all.contains(&lease.name)),
             running: self.containers.iter().any(|c| c.image_id == image.id || names.all.contains(&c.image)),
             foreign: self.cache.scope == Scope::Used && !of_jobs && !has_own_rule,
-            claims: self
-                .announced
-                .iter()
-                .filter(|one| names.all.contains(&one.name))
-                .map(|one| Claim { at: one.at.as_secs_f64(), grace: one.grace.as_secs_f64() })
-                .collect(),
+            claims: self.claims(names),
             priority: 0.0,
         }
+    }
+
+    /// What was announced of it. One that is known by several digests is wanted once all the same.
+    fn claims(&self, names: &ImageNames) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for one in self.announced.iter().filter(|one| names.all.contains(&one.name)) {
+            let claim = Claim { at: one.at.as_secs_f64(), grace: one.grace.as_secs_f64() };
+            if !claims.contains(&claim) {
+                claims.push(claim);
+            }
+        }
+        claims
     }
 
     /// Tells where an image comes from. Stores other than Docker's own give a digest to what was built here too, so there

@@ -39,6 +39,25 @@ pub struct Look {
     pub missing: Option<Size>,
 }
 
+/// What a name was found to mean when it was decided to bring it; a look before that may have found something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coming<'a> {
+    /// The digest, of an index or a manifest; the engine's ID for what came from no registry.
+    pub digest: &'a str,
+    /// The digest of its platform's manifest, where that is known and has to be pulled.
+    pub manifest: Option<&'a str>,
+}
+
+impl<'a> Coming<'a> {
+    /// Returns every digest that it may be known by.
+    pub fn digests(&self) -> impl Iterator<Item = &'a str> {
+        [Some(self.digest), self.manifest].into_iter().flatten()
+    }
+}
+
+/// Hears what comes, before any of it does.
+pub type OnDecided<'m> = &'m dyn Fn(&Coming<'_>);
+
 /// An image that is here now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrived {
@@ -114,25 +133,42 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         }
     }
 
-    /// Brings an image, so that a name means on this host what it means in its registry. `meter` is told how far its pull
-    /// is.
+    /// Brings an image, so that a name means on this host what it means in its registry. `decided` is told what that is
+    /// before the pull, and `meter` how far its pull is.
     ///
     /// # Errors
     /// Why it did not come: [`PullFault::cause`]. [`PullFault::Stopped`]: it was wished for, and who waited for this pull goes
     /// on with it.
-    pub async fn bring_ahead(&self, wish: &ImageWish, meter: Meter<'_>) -> Result<Arrived, PullFault> {
-        let brought = self.brought(wish, meter).await;
+    pub async fn bring_ahead(
+        &self,
+        wish: &ImageWish,
+        decided: OnDecided<'_>,
+        meter: Meter<'_>,
+    ) -> Result<Arrived, PullFault> {
+        let brought = self.brought(wish, decided, meter).await;
         self.desk.write_down();
         brought
     }
 
-    async fn brought(&self, wish: &ImageWish, meter: Meter<'_>) -> Result<Arrived, PullFault> {
+    async fn brought(
+        &self,
+        wish: &ImageWish,
+        decided: OnDecided<'_>,
+        meter: Meter<'_>,
+    ) -> Result<Arrived, PullFault> {
         let began = Instant::now();
         let mut inquiry = self.inquire(wish, Some(meter)).await?;
         let Got { facts, digest, why, bytes, joined, .. } =
             match self.decide(&mut inquiry, PullPolicy::Always).await? {
-                Decided::Use(found) => self.use_it(&inquiry, *found).await?,
-                Decided::Pull(wanted) => self.pull(&inquiry, *wanted).await?,
+                Decided::Use(found) => {
+                    let digest = found.digest.as_deref().unwrap_or(&found.facts.id);
+                    decided(&Coming { digest, manifest: None });
+                    self.use_it(&inquiry, *found).await?
+                }
+                Decided::Pull(wanted) => {
+                    decided(&Coming { digest: &wanted.digest, manifest: wanted.manifest.as_deref() });
+                    self.pull(&inquiry, *wanted).await?
+                }
             };
         let how = match (why, joined) {
             (Some(_), _) => Arrival::Here,

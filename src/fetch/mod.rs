@@ -34,7 +34,7 @@ use crate::plan::{ImageWish, check_platform, wrong_platform};
 use crate::settings::{PullPolicy, Settings};
 use crate::store::{self, How};
 
-pub use ahead::{Arrival, Arrived, Look};
+pub use ahead::{Arrival, Arrived, Coming, Look, OnDecided};
 pub use client::Client;
 pub use desk::Desk;
 pub use fault::{Cause, PullFault};

@@ -1,5 +1,6 @@
 //! `hearth prefetch IMAGE…`: brings images before any job asks, by the way that jobs' images come, and says what that takes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,8 +16,8 @@ use crate::engine::Engine;
 use crate::evict::{Disks, Sight};
 use crate::fetch::flight::Departure;
 use crate::fetch::{
-    self, Arrival, Arrived, Cause, Client, Fetcher, Leases, Logins, Look, PullFault, Registries, RoomRule,
-    Storage,
+    self, Arrival, Arrived, Cause, Client, Coming, Fetcher, Leases, Logins, Look, OnDecided, PullFault,
+    Registries, RoomRule, Storage,
 };
 use crate::host::Who;
 use crate::image::proof::Asker;
@@ -108,9 +109,6 @@ async fn answer<E: Engine, R: Registries>(
     let owner = Owner::new(who.this, who.moment(), Some(LONGEST));
     let job = format!("{} {}", prefetch::LEASES, who.this.pid);
     let leases = Leases::new(job.clone(), owner, who);
-    if !args.dry_run {
-        leases.on_references(&store, wishes.iter(), std::iter::empty(), &log).await;
-    }
     let at = fetch::Desk::open(store, registries, departure, Asker::host(), engine, &version).await?;
     let native = Platform::new(&version.os, &version.arch, "");
     let (leases, logins) = (&leases, &logins);
@@ -192,6 +190,12 @@ impl Wanted<'_> {
 impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
     async fn fetch(&self, args: &PrefetchArgs, wishes: &[ImageWish]) -> Result<Fetching, Failure> {
         let wanted = self.look_up(wishes).await;
+        if !args.dry_run {
+            // What is here does not go for another one of them. By digest: what a tag moved away from may.
+            let here = wanted.iter().filter_map(|one| one.looked.as_ref().ok()).filter(|look| look.here);
+            let digests = here.map(|look| look.digest.as_str());
+            self.leases.on_digests(&self.at.store, digests, &self.screen.log()).await;
+        }
         let candidates: Vec<Candidate> = wanted.iter().map(Wanted::candidate).collect();
         let ranked = rank(&candidates, self.desk.now().wall.as_secs_f64());
         let seen = self.desk.look(&self.at.store).await?;
@@ -284,17 +288,21 @@ impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
     async fn bring(&self, wanted: &Wanted<'_>, row: &mut Row) -> Option<Cause> {
         let began = self.desk.now();
         let store = &self.at.store;
-        let digest = wanted.looked.as_ref().ok().map(|look| look.digest.clone());
         let name = wanted.wish.reference.normalized();
-        let names = [Some(name.clone()), digest.clone()];
-        let announce = |name: &String| {
-            let announced = Announced { name: name.clone(), at: began.wall, grace: GRACE };
-            store.announce(&announced, began.wall)
+        let digest = RefCell::new(wanted.looked.as_ref().ok().map(|look| look.digest.clone()));
+        let made = RefCell::new(Vec::<Made>::new());
+        let decided = |coming: &Coming<'_>| {
+            let announce = |digest: &str| {
+                let announced = Announced { name: digest.to_owned(), at: began.wall, grace: GRACE };
+                store.announce(&announced, began.wall)
+            };
+            made.borrow_mut().extend(coming.digests().filter_map(announce));
+            *digest.borrow_mut() = Some(coming.digest.to_owned());
         };
-        let made: Vec<Made> = names.iter().flatten().filter_map(announce).collect();
-        let result = self.brought(wanted, row).await;
+        let result = self.brought(wanted, row, &decided).await;
+        let digest = digest.take();
         if result.is_err() {
-            made.iter().for_each(|made| store.withdraw(made));
+            made.take().iter().for_each(|made| store.withdraw(made));
         }
         let took = self.desk.now().since(&began).unwrap_or_default();
         let (outcome, bytes, words) = match &result {
@@ -313,7 +321,12 @@ impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
         result.err().map(|fault| fault.cause())
     }
 
-    async fn brought(&self, wanted: &Wanted<'_>, row: &Row) -> Result<Arrived, PullFault> {
+    async fn brought(
+        &self,
+        wanted: &Wanted<'_>,
+        row: &Row,
+        decided: OnDecided<'_>,
+    ) -> Result<Arrived, PullFault> {
         let may_go = match wanted.missing() {
             Some(needs) => {
                 let seen = self.desk.look(&self.at.store).await;
@@ -326,7 +339,7 @@ impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
         let storage = Storage::new(self.disks.clone(), RoomRule::Ahead { may_go });
         let bar = self.screen.bar(&row.image, wanted.missing().map(|size| size.compressed));
         let work = self.as_fetcher(&storage, async |fetcher| {
-            fetcher.bring_ahead(wanted.wish, &|progress| bar.set(progress)).await
+            fetcher.bring_ahead(wanted.wish, decided, &|progress| bar.set(progress)).await
         });
         let mut work = std::pin::pin!(work);
         let mut tick = interval(TICK);

@@ -171,7 +171,8 @@ impl Told {
         let aheads = store.aheads(since.saturating_sub(Duration::from_secs(2 * 24 * 3600)));
         let told = images.iter().map(|image| {
             let uses = uses(store, &image.name);
-            let announced = store.announced_when(&image.name);
+            let names = [Some(&image.name), image.digest.as_ref()].into_iter().flatten();
+            let announced = names.filter_map(|name| store.announced_when(name)).max();
             let facts = Facts { image, uses: &uses, gone: &gone, aheads: &aheads, announced };
             let (listed, jobs_only) = (is_listed(prefetch, &image.name), jobs_only.contains(&image.name));
             let around = Around { prefetch, daemon, listed, jobs_only };

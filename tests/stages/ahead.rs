@@ -75,7 +75,7 @@ impl<'w> Ahead<'w> {
     /// Brings an image.
     pub(crate) async fn bring(&self, name: &str) -> Result<Arrival, Cause> {
         let wish = wish(name);
-        let brought = self.act(async |fetcher| fetcher.bring_ahead(&wish, &|_| {}).await).await;
+        let brought = self.act(async |fetcher| fetcher.bring_ahead(&wish, &|_| {}, &|_| {}).await).await;
         brought.map(|arrived| arrived.how).map_err(|fault| fault.cause())
     }
 }
@@ -120,7 +120,7 @@ async fn what_comes_ahead_is_warm_for_the_first_job_and_is_no_use_of_its_own() {
     let seen = std::cell::RefCell::new(Vec::new());
     let meter = |progress: &Progress| seen.borrow_mut().push(*progress);
     world.fake.download_rate(MIB);
-    let arrived = ahead.act(async |fetcher| fetcher.bring_ahead(&wish, &meter).await).await.unwrap();
+    let arrived = ahead.act(async |fetcher| fetcher.bring_ahead(&wish, &|_| {}, &meter).await).await.unwrap();
     assert_eq!((arrived.how, arrived.bytes), (Arrival::Pulled, Some(40 * MIB)));
     assert_eq!(arrived.digest, world_digest("cold"));
     assert!((40..50).contains(&arrived.took.as_secs()), "{:?}", arrived.took);

@@ -1,12 +1,14 @@
 //! What a turn does: a look at a registry, or one image brought; and what is told and remembered of it.
 
+use std::cell::RefCell;
+
 use super::Prefetcher;
 use super::memory::{Looked, Unanswered};
 use super::way::Way;
 use crate::daemon::journal::Level;
 use crate::daemon::report::Said;
 use crate::daemon::world::World;
-use crate::fetch::{Arrival, Cause, Look, PullFault};
+use crate::fetch::{Arrival, Cause, Coming, Look, PullFault};
 use crate::policy::Size;
 use crate::policy::wanted::{Held, fits};
 use crate::prefetch::{LEASES, Prospect};
@@ -48,15 +50,20 @@ impl<W: World> Prefetcher<'_, W> {
         if self.state.borrow().jobs.is_preparing() {
             return;
         }
-        // From the moment on at which it is here, it is not the first to go.
-        let names = [&prospect.candidate.name, &look.digest];
-        let announce = |name: &&String| {
-            let announced = Announced { name: name.to_string(), at: begun, grace: prospect.grace(begun) };
-            store.announce(&announced, begun)
+        // From the moment on at which it is here, it is not the first to go: this very image, since its name stands for the
+        // one too that its tag moves away from. What is decided now comes, whatever the look said.
+        let (made, digest) = (RefCell::new(Vec::<Made>::new()), RefCell::new(look.digest.clone()));
+        let decided = |coming: &Coming<'_>| {
+            let announce = |digest: &str| {
+                let announced =
+                    Announced { name: digest.to_owned(), at: begun, grace: prospect.grace(begun) };
+                store.announce(&announced, begun)
+            };
+            made.borrow_mut().extend(coming.digests().filter_map(announce));
+            coming.digest.clone_into(&mut digest.borrow_mut());
         };
-        let made: Vec<Made> = names.iter().filter_map(announce).collect();
         self.put_down_now(Some((prospect, begun, look.missing)));
-        let result = self.bring(way, prospect, &look, may_go).await;
+        let result = self.bring(way, prospect, &look, may_go, &decided).await;
         self.put_down_now(None);
         let going = self.state.borrow_mut().going.take();
         store.drop_leases(LEASES);
@@ -87,12 +94,12 @@ impl<W: World> Prefetcher<'_, W> {
             }
         };
         if result.is_err() {
-            made.iter().for_each(|made| store.withdraw(made));
+            made.take().iter().for_each(|made| store.withdraw(made));
         }
         let ahead = Ahead {
             at: begun,
             name: prospect.candidate.name.clone(),
-            digest: Some(look.digest.clone()),
+            digest: Some(digest.into_inner()),
             platform: prospect.candidate.platform.clone(),
             source: prospect.candidate.source.to_string(),
             bytes,

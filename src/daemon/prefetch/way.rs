@@ -13,7 +13,9 @@ use crate::daemon::life::Standing;
 use crate::daemon::world::World;
 use crate::engine::{Engine, EngineVersion, Progress, StoreKind};
 use crate::fetch::flight::{Departure, Leave};
-use crate::fetch::{Arrived, Client, Desk, Fetcher, Leases, Logins, Look, PullFault, RoomRule, Storage};
+use crate::fetch::{
+    Arrived, Client, Coming, Desk, Fetcher, Leases, Logins, Look, OnDecided, PullFault, RoomRule, Storage,
+};
 use crate::image::proof::Asker;
 use crate::image::{PayloadCredential, Platform};
 use crate::job::Owner;
@@ -126,11 +128,14 @@ impl<W: World> Prefetcher<'_, W> {
         prospect: &Prospect,
         look: &Looked,
         may_go: Vec<String>,
+        decided: OnDecided<'_>,
     ) -> Result<Arrived, PullFault> {
         let image = &prospect.wish.reference;
         let store = self.store();
+        let repository = image.full_repository().unwrap_or_default();
+        let content = |digest: &str| format!("{repository}@{digest}");
         self.state.borrow_mut().going = Some(Going {
-            content: format!("{}@{}", image.full_repository().unwrap_or_default(), look.digest),
+            content: content(&look.digest),
             began: Instant::now(),
             done: 0,
             total: look.missing.map(|size| size.compressed),
@@ -144,10 +149,19 @@ impl<W: World> Prefetcher<'_, W> {
                 going.total = Some(going.total.unwrap_or_default().max(progress.total));
             }
         };
+        let decides = |coming: &Coming<'_>| {
+            if let Some(going) = &mut self.state.borrow_mut().going
+                && coming.digest != look.digest
+            {
+                going.content = content(coming.digest);
+                going.total = None;
+            }
+            decided(coming);
+        };
         let (leave, departure) = Departure::new();
         let rule = RoomRule::Ahead { may_go };
         let work = self.fetching(way, prospect, departure, rule, async |fetcher| {
-            fetcher.bring_ahead(&prospect.wish, &meter).await
+            fetcher.bring_ahead(&prospect.wish, &decides, &meter).await
         });
         self.or_give_way(&leave, work).await
     }

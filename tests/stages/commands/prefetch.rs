@@ -1,10 +1,12 @@
 //! `hearth prefetch IMAGE…`: what it says is to come, and what comes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
+use hearth::engine::Engine as _;
 use hearth::engine::fake::{Call, FakeImage, Trouble};
 use hearth::evict::Here;
 use hearth::fetch::flight::{Departure, Leave};
@@ -12,7 +14,7 @@ use hearth::host::Who;
 use hearth::moment::{Liveness, Moment, Process};
 use hearth::operator::desk::Desk;
 use hearth::operator::prefetch::{self, Around, PrefetchArgs};
-use hearth::store::AheadOutcome;
+use hearth::store::{AheadOutcome, Pin};
 use tokio::time::sleep;
 
 use super::host::{GIB, Host, MIB, Said};
@@ -33,6 +35,10 @@ fn host() -> Host {
         host.fake().publish(name, FakeImage::new(name).layers(&[(name, megabytes * MIB)]));
     }
     host
+}
+
+fn pin(name: &str) -> Pin {
+    Pin { name: format!("registry.test/{name}:1"), until: None, reason: String::new() }
 }
 
 async fn run(host: &Host, words: &[&str]) -> Said {
@@ -109,7 +115,9 @@ async fn what_saves_most_comes_first_and_is_kept_for_a_day() {
             (SMALL, "command", AheadOutcome::Done, Some(10 * MIB))
         ]
     );
-    assert_eq!(store.announced().len(), 4, "by name and by digest");
+    let announced: BTreeSet<String> = store.announced().into_iter().map(|one| one.name).collect();
+    let digests = [SMALL, LARGE].map(|name| FakeImage::new(name).digest());
+    assert_eq!(announced, digests.into(), "a name would also stand for what its tag moved away from");
     assert_eq!(store.leases(&hearth::host::moment()), [], "nobody needs them any more");
     let text = run(&host, &[SMALL]).await.fine();
     assert!(text.ends_with("registry.test/small:1: here, and up to date\n"), "{text}");
@@ -149,11 +157,6 @@ async fn what_the_policy_lets_go_goes_for_it_and_what_is_pinned_does_not() {
     assert!(text.contains("removes 1 image\n"), "{text}");
     assert!(text.contains("registry.test/large:1: would remove registry.test/old:1\n"), "{text}");
     assert!(host.has("old").await);
-    let pin = |name: &str| hearth::store::Pin {
-        name: format!("registry.test/{name}:1"),
-        until: None,
-        reason: String::new(),
-    };
     for name in ["old", "weekly", "daily"] {
         assert!(host.store().pin(&pin(name), host.now.get()));
     }
@@ -182,4 +185,20 @@ async fn it_ends_when_it_is_told_to_and_says_what_did_not_come() {
     let store = host.store();
     let outcomes: Vec<_> = store.aheads(Duration::ZERO).iter().map(|one| one.outcome).collect();
     assert_eq!((outcomes, store.announced()), (vec![AheadOutcome::Cut], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tag_moved_away_from_may_go_for_what_it_means_now() {
+    let host = Host::used().await;
+    host.settings.borrow_mut().cache.minimum_age = Duration::ZERO;
+    host.limit(800 * MIB);
+    for name in ["weekly", "daily"] {
+        assert!(host.store().pin(&pin(name), host.now.get()));
+    }
+    let before = host.fake().image("registry.test/old:1").await.unwrap().unwrap();
+    host.fake().publish("registry.test/old:1", FakeImage::new("moved").layers(&[("moved", 90 * MIB)]));
+    let said = run(&host, &["registry.test/old:1"]).await;
+    assert!(said.out.contains("registry.test/old:1: fetched 90 MiB"), "{said:?}");
+    assert_eq!(host.fake().image(&before.id).await.unwrap(), None, "no claim of its tag holds it");
+    assert!(host.has("old").await && host.has("weekly").await && host.has("daily").await);
 }

@@ -124,3 +124,35 @@ async fn an_engine_that_goes_while_it_fetches_is_waited_for() {
     host.has_come("base").await;
     assert!(host.times_told("base:1") <= 2, "{}", host.told());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_moves_after_the_look_comes_as_what_it_means_then_and_a_job_joins_it() {
+    let mut host = host();
+    host.world.job["image"]["name"] = NAME.into();
+    host.world.settings.job.pull_policy = vec![hearth::settings::PullPolicy::Always];
+    host.set(|settings| {
+        list(settings, &[NAME]);
+        settings.pull.attempts = 1;
+    });
+    host.world.fake.trouble(NAME, Trouble::Reset, 1);
+    host.with_daemon(async |_| {
+        sleep(60 * SECOND).await;
+        assert_eq!(host.times_told("base:1 did not come ahead: "), 1, "{}", host.told());
+        host.world.fake.publish(NAME, image("second", 20));
+        while host.world.fake.fetches("second") == 0 {
+            sleep(SECOND).await;
+        }
+        let prepared = host.world.prepare().await.fine();
+        assert!(prepared.took <= 21 * SECOND, "{:?} {}", prepared.took, prepared.log.text());
+        sleep(10 * SECOND).await;
+    })
+    .await;
+    host.has_come("second").await;
+    assert_eq!((host.came(), host.world.fake.fetches("second")), (vec![NAME.to_owned()], 1));
+    assert_eq!(host.times_told("stopped fetching"), 0, "{}", host.told());
+    let digest = image("second", 20).digest();
+    assert_eq!(host.aheads().last().unwrap().digest.as_ref(), Some(&digest));
+    let announced: Vec<String> = host.world.store().announced().into_iter().map(|one| one.name).collect();
+    assert_eq!(announced, [digest]);
+    host.world.cleans_up().await;
+}
