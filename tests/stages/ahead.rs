@@ -1,10 +1,12 @@
 //! Images that are brought before a job asks: what is asked, what comes, whose proofs come of it, and who joins whom.
 
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hearth::engine::fake::{Call, Fake, FakeImage, Trouble};
 use hearth::engine::{Engine as _, Progress};
-use hearth::evict::{Evictor, Here};
+use hearth::evict::{Evictor, Here, Room};
 use hearth::fetch::flight::{Departure, Leave};
 use hearth::fetch::{Arrival, Cause, Client, Desk, Fetcher, Leases, Logins, RoomRule, Storage};
 use hearth::image::Platform;
@@ -13,6 +15,7 @@ use hearth::job::Owner;
 use hearth::outcome::Fault;
 use hearth::plan::ImageWish;
 use hearth::settings::PullPolicy;
+use hearth::store::Held;
 use tokio::time::sleep;
 
 use crate::bench::Log;
@@ -424,4 +427,16 @@ async fn what_is_fetched_ahead_takes_no_jobs_place() {
     assert_eq!(brought, Ok(Arrival::Pulled));
     let prepared = prepared.fine();
     assert_eq!(prepared.log.count("waiting for other pulls"), 0, "{}", prepared.log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evictor_that_is_busy_is_no_full_disk() {
+    let mut world = cold();
+    let full = Room { bytes: 1000 * MIB, free_bytes: 50 * MIB, inodes: None, free_inodes: None };
+    world.disk = Rc::new(move |_: &Path| Some(full));
+    assert_eq!(Ahead::of(&world).bring(APP).await, Err(Cause::Room));
+    let busy = Held::take(world.store().place(), "evict.lock").unwrap().expect("nobody else has it");
+    assert_eq!(Ahead::of(&world).bring(APP).await, Err(Cause::Link), "another try may help");
+    drop(busy);
+    assert_eq!(Ahead::of(&world).bring(APP).await, Err(Cause::Room));
 }

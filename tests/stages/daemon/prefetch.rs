@@ -18,7 +18,7 @@ use crate::world::{APP, SECOND, World};
 
 pub(super) const MIB: u64 = 1 << 20;
 /// Images of a list, and their sizes in MiB: a second each, at the link's speed.
-const LIST: [(&str, u64); 3] =
+pub(super) const LIST: [(&str, u64); 3] =
     [("registry.test/ci/small:1", 5), ("registry.test/ci/large:1", 50), ("registry.test/ci/middle:1", 20)];
 
 pub(super) fn image(name: &str, size: u64) -> FakeImage {
@@ -380,11 +380,12 @@ async fn what_is_worth_more_does_not_go_for_the_list() {
     let room = |free| Some(Room { bytes: 1000 * MIB, free_bytes: free, inodes: None, free_inodes: None });
     host.room.set(room(160 * MIB));
     host.with_daemon(async |_| {
-        // 100 MiB stay free, which is the mark: there is room for the smallest only.
-        sleep(600 * SECOND).await;
+        // 100 MiB stay free, which is the mark: there is room for the smallest only. Every five minutes that is looked at.
+        sleep(650 * SECOND).await;
         let next = host.report().prefetch.next;
         assert!(
-            next.iter().any(|planned| planned.waits.as_deref().is_some_and(|waits| waits.contains("room")))
+            next.iter().any(|planned| planned.waits.as_deref().is_some_and(|waits| waits.contains("room"))),
+            "{next:?}"
         );
     })
     .await;

@@ -1,11 +1,12 @@
 //! What goes wrong while images are brought ahead: nothing wrong is kept, nothing comes twice, and one line says what happened.
 
+use hearth::daemon::signals::Wish;
 use hearth::engine::fake::{Call, Trouble};
 use hearth::store::AheadOutcome;
 use tokio::time::sleep;
 
 use super::host::DaemonHost;
-use super::prefetch::{MIB, image, list};
+use super::prefetch::{LIST, MIB, image, list, listing};
 use crate::world::SECOND;
 
 const NAME: &str = "registry.test/ci/base:1";
@@ -53,6 +54,61 @@ async fn a_link_that_breaks_is_said_once_and_the_image_comes_later() {
     host.has_come("base").await;
     let outcomes: Vec<AheadOutcome> = host.aheads().into_iter().map(|ahead| ahead.outcome).collect();
     assert_eq!(outcomes, [AheadOutcome::Failed, AheadOutcome::Done]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_its_registry_answers_oddly_about_holds_nothing_else_up() {
+    let host = listing();
+    let odd = LIST[1].0;
+    host.world.fake.trouble(odd, Trouble::Status(503), 100_000);
+    host.with_daemon(async |_| {
+        sleep(90 * SECOND).await;
+        assert_eq!(host.came(), [LIST[2].0, LIST[0].0], "{}", host.told());
+        host.world.fake.calm(odd);
+        sleep(300 * SECOND).await;
+    })
+    .await;
+    assert_eq!(host.came(), [LIST[2].0, LIST[0].0, odd], "{}", host.told());
+    assert_eq!(host.times_told("nothing is fetched ahead from"), 0, "{}", host.told());
+    assert_eq!(host.times_told("ci/large:1 does not come ahead: "), 1, "{}", host.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_stops_once_it_is_switched_off() {
+    let host = host();
+    host.with_daemon(async |told| {
+        sleep(10 * SECOND).await;
+        host.set(|settings| {
+            list(settings, &[NAME]);
+            settings.prefetch.enabled = false;
+        });
+        told.send(Wish::Reload).await.unwrap();
+        sleep(600 * SECOND).await;
+        assert!(!host.has(NAME).await, "{}", host.told());
+        assert_eq!(host.times_told("[prefetch] enabled is off now"), 1, "{}", host.told());
+        host.set(|settings| list(settings, &[NAME]));
+        told.send(Wish::Reload).await.unwrap();
+        sleep(60 * SECOND).await;
+    })
+    .await;
+    host.has_come("base").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_here_by_another_name_gets_the_name_too() {
+    let host = host();
+    let other = "registry.test/ci/base:other";
+    host.world.fake.publish(other, image("base", 20));
+    host.with_daemon(async |told| {
+        sleep(60 * SECOND).await;
+        assert!(host.has(NAME).await && !host.has(other).await);
+        host.set(|settings| list(settings, &[NAME, other]));
+        told.send(Wish::Reload).await.unwrap();
+        sleep(60 * SECOND).await;
+        assert!(host.has(other).await, "{}", host.told());
+    })
+    .await;
+    assert_eq!(host.world.fake.count(Call::Pull), 1, "{}", host.told());
 }
 
 #[tokio::test(start_paused = true)]
