@@ -10,7 +10,7 @@ use crate::prefetch::{Prospect, Waits, Whose};
 const FRESH: f64 = 1800.0;
 /// Seconds after the first failure that another try may mend; twice as long after each further one.
 const FIRST_PAUSE: f64 = 300.0;
-/// The same where a registry did not answer for a running job: its pipeline does not wait.
+/// The same where a registry did not answer with what a running job lends: its pipeline does not wait.
 const FIRST_OF_JOB: f64 = 20.0;
 /// The longest of these pauses.
 const LONGEST_PAUSE: f64 = 6.0 * 3600.0;
@@ -137,10 +137,7 @@ impl Memory {
     /// it did not answer about waits a little longer than that: first it is asked about something else.
     pub fn unanswered(&mut self, prospect: &Prospect, words: String, now: f64) -> Unanswered {
         let (key, account) = (prospect.key(), prospect.account());
-        let first = match account.1 {
-            Whose::Host => FIRST_PAUSE,
-            Whose::Job(_) => FIRST_OF_JOB,
-        };
+        let first = if account.1 == Whose::Host { FIRST_PAUSE } else { FIRST_OF_JOB };
         let is_news = self.put_off(key.clone(), words, first, LONGEST_ALONE, now);
         let keys = self.unanswered.entry(account.clone()).or_default();
         keys.insert(key);
