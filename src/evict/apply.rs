@@ -38,6 +38,8 @@ pub(super) struct Errand<'a> {
     pub(super) goal: &'a Goal,
     /// What room is made for, in words.
     pub(super) for_what: &'a str,
+    /// Whether no further removal shall be begun.
+    pub(super) stops: &'a dyn Fn() -> bool,
 }
 
 /// How far a plan was carried out.
@@ -79,6 +81,9 @@ impl<E: Engine> Evictor<'_, E> {
         let mut room = sight.room;
         let mut fruitless = 0;
         for planned in &plan.removals {
+            if (errand.stops)() {
+                break;
+            }
             let by_its_own_rule =
                 matches!(planned.reason, Reason::Dangling { .. } | Reason::LocalUnused { .. });
             if !by_its_own_rule && errand.goal.is_reached(room.as_ref(), used) {

@@ -23,15 +23,21 @@ fn patience(occasion: &Occasion) -> Duration {
     }
 }
 
-/// Takes the evictor's lock; `None`: somebody else has it, or its file cannot be made. `waits` is called once if there is
+/// Takes the evictor's lock; `None`: somebody else has it, or its file cannot be made. Nobody is waited for any more once it
+/// `stops`. `waits` is called once if there is
 /// somebody to wait for.
-pub(super) async fn take(store: &Store, occasion: &Occasion, mut waits: impl FnMut()) -> Option<Held> {
+pub(super) async fn take(
+    store: &Store,
+    occasion: &Occasion,
+    stops: impl Fn() -> bool,
+    mut waits: impl FnMut(),
+) -> Option<Held> {
     let until = Instant::now() + patience(occasion);
     let mut told = false;
     loop {
         match Held::take(store.place(), FILE) {
             Ok(Some(held)) => return Some(held),
-            Ok(None) if Instant::now() < until => {}
+            Ok(None) if Instant::now() < until && !stops() => {}
             Ok(None) | Err(_) => return None,
         }
         if !told {

@@ -34,6 +34,7 @@ pub use look::Sight;
 pub use names::ImageNames;
 pub use snapshot::size as on_disk;
 pub use told::{Blocked, Gone, Left, Report, Told};
+pub use turn::Ahead;
 
 /// Who evicts, where, and by which settings.
 pub struct Evictor<'a, E: Engine> {

@@ -15,6 +15,14 @@ use super::{Evictor, lock};
 
 /// How often it is looked and planned anew: sizes are reckoned, and what was to go may turn out to be in use.
 const ROUNDS: u32 = 6;
+/// What may go for an image that no job waits for.
+pub struct Ahead<'a> {
+    /// The images, by the engine's IDs.
+    pub may_go: &'a [String],
+    /// Whether whoever brings it has to go: then a removal that has begun is ended, and none is begun.
+    pub stops: &'a dyn Fn() -> bool,
+}
+
 /// What was said of limits that cannot be kept, so that it is said once.
 const STUCK: &str = "evictor said";
 
@@ -27,24 +35,24 @@ impl<E: Engine> Evictor<'_, E> {
         self.turn_of(occasion, None, tell).await
     }
 
-    /// As [`Self::turn`], for what is missing of an image that no job waits for: nothing goes besides these images, by the
-    /// engine's IDs, and of limits that cannot be kept so nothing is said.
+    /// As [`Self::turn`], for what is missing of an image that no job waits for: nothing goes besides these images, and of
+    /// limits that cannot be kept so nothing is said.
     ///
     /// # Errors
     /// An engine that does not answer.
     pub async fn turn_ahead(
         &self,
         needs: Size,
-        may_go: &[String],
+        ahead: &Ahead<'_>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<Report, Failure> {
-        self.turn_of(Occasion::Ahead { needs }, Some(may_go), tell).await
+        self.turn_of(Occasion::Ahead { needs }, Some(ahead), tell).await
     }
 
     async fn turn_of(
         &self,
         occasion: Occasion,
-        may_go: Option<&[String]>,
+        ahead: Option<&Ahead<'_>>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<Report, Failure> {
         if !self.cache.evict {
@@ -60,7 +68,8 @@ impl<E: Engine> Evictor<'_, E> {
                 return Ok(Report { ending, before: room, after: room, ..Report::default() });
             }
         }
-        let Some(_lock) = lock::take(self.store, &occasion, || tell(Told::Waits)).await else {
+        let stops = || ahead.is_some_and(|ahead| (ahead.stops)());
+        let Some(_lock) = lock::take(self.store, &occasion, stops, || tell(Told::Waits)).await else {
             return Ok(Report { busy: true, ..Report::default() });
         };
         self.clear_marks().await;
@@ -70,14 +79,14 @@ impl<E: Engine> Evictor<'_, E> {
             tell(told);
         };
         self.cut_build_cache(&occasion, &mut keeping).await;
-        let (turned, sight) = self.rounds(&occasion, may_go, &mut keeping).await?;
+        let (turned, sight) = self.rounds(&occasion, ahead, &mut keeping).await?;
         if turned.blocked.is_none() {
             self.drop_volumes(&sight, &occasion, &mut keeping).await;
         }
         let after = self.measure(&sight).await;
         let Turned { blocked, ending, stuck, before, .. } = turned;
         report = Report { blocked, ending, stuck, before, after, ..report };
-        if may_go.is_none() {
+        if ahead.is_none() {
             self.say_once(report.stuck.as_deref(), tell);
         }
         Ok(report)
@@ -86,7 +95,7 @@ impl<E: Engine> Evictor<'_, E> {
     async fn rounds(
         &self,
         occasion: &Occasion,
-        may_go: Option<&[String]>,
+        ahead: Option<&Ahead<'_>>,
         tell: &mut dyn FnMut(Told),
     ) -> Result<(Turned, Sight), Failure> {
         let mut turned = Turned::default();
@@ -99,7 +108,7 @@ impl<E: Engine> Evictor<'_, E> {
             }
             // What could not be removed is planned around, and what may not be.
             for content in &mut sight.snapshot.contents {
-                let may = may_go.is_none_or(|ids| ids.contains(&content.id));
+                let may = ahead.is_none_or(|ahead| ahead.may_go.contains(&content.id));
                 content.running |= !may || stays.contains(&content.id);
             }
             let used = sight.used();
@@ -132,7 +141,7 @@ impl<E: Engine> Evictor<'_, E> {
                 }
             };
             // What no job waits for takes nothing from its place that would not be enough.
-            if may_go.is_some() && matches!(plan.ending, Ending::NothingLeft { .. }) {
+            if ahead.is_some() && matches!(plan.ending, Ending::NothingLeft { .. }) {
                 turned.ending = Some(plan.ending);
                 break;
             }
@@ -147,7 +156,8 @@ impl<E: Engine> Evictor<'_, E> {
                 }
                 tell(told);
             };
-            let errand = Errand { goal: &goal, for_what: &occasion.for_what(&words) };
+            let stops = &|| ahead.is_some_and(|ahead| (ahead.stops)());
+            let errand = Errand { goal: &goal, for_what: &occasion.for_what(&words), stops };
             let progress = self.carry_out(&sight, &plan, &errand, &mut telling).await?;
             self.looked(&sight, Some(plan.inflation));
             if progress.storeless {
@@ -158,6 +168,9 @@ impl<E: Engine> Evictor<'_, E> {
             if progress.fruitless {
                 let freed = (progress.freed, progress.reckoned);
                 turned.stuck = Some(Stuck::fruitless(&words, freed, &sight));
+                break;
+            }
+            if stops() {
                 break;
             }
             if progress.gone == 0 && stays.len() == known_to_stay {

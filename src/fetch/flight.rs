@@ -41,7 +41,7 @@ pub struct Leave {
     pulls: Rc<Cell<u32>>,
 }
 
-/// That a pull is under way which others may wait for.
+/// That something is under way which others may wait for.
 pub struct Held(Rc<Cell<u32>>);
 
 impl Drop for Held {
@@ -65,7 +65,12 @@ impl Departure {
         }
     }
 
-    /// Holds the departure up while a pull is handed over.
+    /// Returns whether it is wished for.
+    pub fn is_wished(&self) -> bool {
+        *self.wished.borrow()
+    }
+
+    /// Holds the departure up while a pull is handed over, or a removal ends.
     pub fn hold(&self) -> Held {
         self.pulls.set(self.pulls.get() + 1);
         Held(Rc::clone(&self.pulls))
@@ -75,16 +80,24 @@ impl Departure {
 impl Leave {
     /// Wishes it, and goes on with `work` for as long as it has pulls to hand over, bounded.
     pub async fn wish(&self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.wish_patiently(work) => {}
+            () = sleep(HANDOVER + LOOK) => {}
+        }
+    }
+
+    /// As [`Self::wish`], for however long it takes: a removal that has begun is ended too.
+    pub async fn wish_patiently(&self, work: impl Future<Output = ()>) {
         let _ = self.wish.send(true);
-        let handed_over = async {
-            let began = Instant::now();
-            while self.pulls.get() > 0 && began.elapsed() < HANDOVER + LOOK {
+        let nothing_held = async {
+            while self.pulls.get() > 0 {
                 sleep(LOOK / 4).await;
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
-            () = handed_over => {}
+            () = nothing_held => {}
         }
     }
 }

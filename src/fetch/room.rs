@@ -13,7 +13,7 @@ use super::flight::{Meeting, Place, State};
 use super::inquiry::Inquiry;
 use super::registries::Registries;
 use crate::engine::Engine;
-use crate::evict::{Blocked, Disks, Evictor, Here, Occasion, Report, Room, Site, Told, pressing};
+use crate::evict::{Ahead, Blocked, Disks, Evictor, Here, Occasion, Report, Room, Site, Told, pressing};
 use crate::host;
 use crate::image::Compressed;
 use crate::image::decide::Pull;
@@ -21,7 +21,7 @@ use crate::image::index::ManifestBody;
 use crate::joblog::JobLog;
 use crate::moment::Liveness;
 use crate::outcome::Failure;
-use crate::policy::Ending;
+use crate::policy::{Ending, Size};
 use crate::store::{Content, Lease};
 use crate::units::ByteSize;
 
@@ -132,7 +132,8 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         };
         let turn = match (&self.storage.rule, occasion) {
             (RoomRule::Ahead { may_go }, Occasion::Ahead { needs }) => {
-                evictor.turn_ahead(needs, may_go, &mut told).await
+                let stops = &|| self.desk.departure.is_wished();
+                evictor.turn_ahead(needs, &Ahead { may_go, stops }, &mut told).await
             }
             _ => evictor.turn(occasion, &mut told).await,
         };
@@ -142,9 +143,10 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         turn.inspect_err(warn).ok()
     }
 
-    /// Makes sure that there is room for what no job waits for.
-    async fn room_ahead(&self, inquiry: &Inquiry<'_>, wanted: &Pull) -> Result<(), PullFault> {
-        let needs = self.missing(inquiry, wanted, true).await?.unwrap_or_default();
+    /// Makes sure that there is room for what no job waits for. It is not to be dropped: a removal that was begun has to
+    /// end, since the mark of one that was dropped would hold up a job that needs the image.
+    async fn room_ahead(&self, needs: Size) -> Result<(), PullFault> {
+        let _held = self.desk.departure.hold();
         // That room could not be looked for does not say that there is none.
         let not_now = |words: &str| Err(PullFault::Transient(words.to_owned()));
         let Some(report) = self.turn(Occasion::Ahead { needs }, &mut false).await else {
@@ -252,12 +254,19 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         &self,
         inquiry: &Inquiry<'_>,
         wanted: &Pull,
-        meeting: Option<&mut Meeting>,
+        mut meeting: Option<&mut Meeting>,
         place: Option<&Place>,
     ) -> Result<(), PullFault> {
         match self.storage.rule {
-            RoomRule::Job => self.leading(self.make_room_for(inquiry, wanted), meeting, place).await,
-            RoomRule::Ahead { .. } => self.leading(self.room_ahead(inquiry, wanted), meeting, place).await?,
+            RoomRule::Job => {
+                self.leading(Box::pin(self.make_room_for(inquiry, wanted)), meeting, place).await
+            }
+            RoomRule::Ahead { .. } => {
+                let needs = Box::pin(self.missing(inquiry, wanted, true));
+                let needs = self.leading(needs, meeting.as_deref_mut(), place).await??.unwrap_or_default();
+                let room = self.signing(Box::pin(self.room_ahead(needs)), meeting, place).await;
+                if self.desk.departure.is_wished() { Err(PullFault::Stopped) } else { room }
+            }
         }
     }
 
@@ -273,25 +282,38 @@ impl<E: Engine, R: Registries> Fetcher<'_, E, R> {
         let told =
             transfer(inquiry).map(|compressed| compressed.saturating_add(Compressed::unpacked(compressed)));
         let bytes = known.map(|content| bytes_of(&content, &BTreeSet::new())).or(told).unwrap_or_default();
-        self.leading(self.make_room_once(bytes), meeting, place).await
+        self.leading(Box::pin(self.make_room_once(bytes)), meeting, place).await
+    }
+
+    /// Does something while others are told that this one is alive, and drops it if it has to go.
+    async fn leading<T>(
+        &self,
+        work: impl Future<Output = T>,
+        meeting: Option<&mut Meeting>,
+        place: Option<&Place>,
+    ) -> Result<T, PullFault> {
+        let mut departure = self.desk.departure.clone();
+        tokio::select! {
+            biased;
+            done = self.signing(work, meeting, place) => Ok(done),
+            () = departure.wished() => Err(PullFault::Stopped),
+        }
     }
 
     /// Does something while others are told that this one is alive.
-    async fn leading<T>(
+    async fn signing<T>(
         &self,
         work: impl Future<Output = T>,
         mut meeting: Option<&mut Meeting>,
         place: Option<&Place>,
-    ) -> Result<T, PullFault> {
+    ) -> T {
         let mut work = std::pin::pin!(work);
-        let mut departure = self.desk.departure.clone();
         let mut tick = interval(SIGN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
-                () = departure.wished() => return Err(PullFault::Stopped),
+                done = &mut work => return done,
                 _ = tick.tick() => {
                     place.inspect(|place| place.sign());
                     if let Some(meeting) = meeting.as_deref_mut() {

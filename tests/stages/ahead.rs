@@ -49,7 +49,7 @@ impl<'w> Ahead<'w> {
     }
 
     /// As [`Ahead::of`], and the wish that it ends.
-    fn leaving(world: &'w World) -> (Self, Leave) {
+    pub(crate) fn leaving(world: &'w World) -> (Self, Leave) {
         let (leave, departure) = Departure::new();
         let room = RoomRule::Ahead { may_go: Vec::new() };
         (Self { world, asker: Asker::host(), room, log: Log::default(), departure }, leave)

@@ -201,3 +201,26 @@ async fn what_a_job_has_come_to_need_stays_though_it_was_given_away() {
     world.fake.forget_image(OTHER);
     assert_eq!(ahead(&world, APP, &[]).await, Ok(Arrival::Pulled));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_has_begun_ends_though_what_it_makes_room_for_has_to_go() {
+    let world = with_disk(300).await;
+    let (mut ahead, leave) = Ahead::leaving(&world);
+    ahead.room = RoomRule::Ahead { may_go: vec![world.fake.image(OTHER).await.unwrap().unwrap().id] };
+    world.fake.delay(Call::RemoveImage, Duration::from_secs(30));
+    let (before, mut ended) = (world.fake.downloaded(), None);
+    {
+        let mut work = std::pin::pin!(async { ended = Some(ahead.bring(APP).await) });
+        tokio::select! {
+            () = &mut work => panic!("it ended"),
+            () = sleep(Duration::from_secs(10)) => {}
+        }
+        assert_eq!(world.store().removals(&world.who.moment()).len(), 1, "it is at it");
+        leave.wish_patiently(&mut work).await;
+    }
+    assert_eq!(ended, Some(Err(Cause::Stopped)));
+    assert!(!has(&world, OTHER).await && !has(&world, APP).await);
+    assert_eq!(world.store().removals(&world.who.moment()), [], "nobody is held up by it");
+    assert_eq!(world.store().gone(Duration::ZERO).len(), 1);
+    assert_eq!(world.fake.downloaded(), before, "nothing is begun any more");
+}

@@ -187,7 +187,13 @@ impl<W: World> Prefetcher<'_, W> {
             _ = ending.wait_for(|ending| *ending) => {}
         }
         let mut ended = Err(PullFault::Stopped);
-        leave.wish(async { ended = work.await }).await;
+        {
+            let mut rest = std::pin::pin!(async { ended = work.await });
+            tokio::select! {
+                () = leave.wish_patiently(&mut rest) => {}
+                _ = ending.wait_for(|ending| *ending) => leave.wish(&mut rest).await,
+            }
+        }
         ended
     }
 
