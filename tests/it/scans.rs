@@ -92,7 +92,7 @@ fn what_a_dockerfile_builds_from_comes_while_its_job_still_does_other_things() {
     block_on(async {
         // It goes on once the image is here, and fails where it does not come.
         let waits = "for i in $(seq 90); do test -e /signal/go && exit 0; sleep 1; done; exit 1";
-        let job = world.job().script(&format!("true || docker build .\n{waits}"));
+        let job = world.job().script(format!("true || docker build .\n{waits}"));
         let site = Site::with(world, &[&job], &[("Dockerfile", &dockerfile)]).await;
         let mut job = site.attach(job, GitStrategy::Clone);
         job.pipeline_stage = "build".to_owned();
