@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
@@ -32,9 +32,13 @@ pub struct Post(net::UnixDatagram);
 impl Post {
     /// Finds the daemon; `None`: there is none, or none that this process may write to. It costs a call or two.
     pub fn to(place: &StorePlace) -> Option<Self> {
+        let path = path_of(place);
+        if !is_of_a_daemon(&path, &place.directory)? {
+            return None;
+        }
         let socket = net::UnixDatagram::unbound().ok()?;
         socket.set_nonblocking(true).ok()?;
-        socket.connect(path_of(place)).ok()?;
+        socket.connect(path).ok()?;
         Some(Self(socket))
     }
 
@@ -45,6 +49,19 @@ impl Post {
         let _ = setsockopt(&self.0, sockopt::SndBuf, &(letter.len() + OVERHEAD));
         let _ = self.0.send(&letter);
     }
+}
+
+/// Returns whether a socket belongs to who may hear of a job's logins: root, this process's user, or the one whose the store
+/// is. Others of the store's group may put something in its place. Whoever swaps it after this look wins; but who may use
+/// the engine's socket, as such users mostly do, learns more without that. `None`: nothing is there.
+fn is_of_a_daemon(path: &Path, directory: &Path) -> Option<bool> {
+    let at = fs::symlink_metadata(path).ok()?;
+    let is_trusted = |user: u32| {
+        user == 0
+            || user == nix::unistd::geteuid().as_raw()
+            || fs::metadata(directory).is_ok_and(|of| of.uid() == user)
+    };
+    Some(at.file_type().is_socket() && is_trusted(at.uid()))
 }
 
 /// The daemon's end. The file goes when it is dropped, unless it is another one's by then.

@@ -214,6 +214,28 @@ async fn without_a_daemon_nothing_is_sent_and_a_dead_ones_socket_is_replaced() {
 }
 
 #[tokio::test]
+async fn nothing_is_told_through_a_link_or_to_the_socket_of_somebody_else() {
+    let dir = Directory::new();
+    let inbox = Inbox::bind(&dir.place()).unwrap();
+    let (here, other) = (dir.socket(), dir.0.join("other.sock"));
+    assert!(Post::to(&dir.place()).is_some());
+    std::fs::rename(&here, &other).unwrap();
+    std::os::unix::fs::symlink(&other, &here).unwrap();
+    assert!(Post::to(&dir.place()).is_none(), "a link leads anywhere");
+    std::fs::remove_file(&here).unwrap();
+    std::fs::rename(&other, &here).unwrap();
+    assert!(Post::to(&dir.place()).is_some());
+    if nix::unistd::geteuid().is_root() {
+        let chown = |path: &std::path::Path, user| std::os::unix::fs::chown(path, Some(user), None).unwrap();
+        chown(&here, 65_534);
+        assert!(Post::to(&dir.place()).is_none(), "somebody else's");
+        chown(&dir.0, 65_534);
+        assert!(Post::to(&dir.place()).is_some(), "the store's own user's");
+    }
+    drop(inbox);
+}
+
+#[tokio::test]
 async fn the_file_of_a_later_daemon_stays() {
     let directory = Directory::new();
     let earlier = Inbox::bind(&directory.place()).unwrap();
