@@ -18,6 +18,8 @@ pub enum Whose {
     Host,
     /// With those of a running job, by the text that names it.
     Job(String),
+    /// With none: what an author named whose job is over comes only where everybody may read it.
+    Nobody,
 }
 
 /// An image that might be brought ahead.
@@ -42,6 +44,8 @@ impl Prospect {
         match &self.whose {
             Whose::Host => format!("{name} {platform}"),
             Whose::Job(job) => format!("{name} {platform} {job}"),
+            // No job is called so: their texts name a server, too.
+            Whose::Nobody => format!("{name} {platform} nobody"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What to do next: pure.
 
 use super::memory::Memory;
-use crate::policy::wanted::{Candidate, Demand, Host, Ranked, Soon, Source, may_begin, rank};
+use crate::policy::wanted::{Candidate, Demand, Held, Host, Ranked, Soon, Source, may_begin, rank};
 use crate::prefetch::{Planned, Prospect, Waits};
 
 /// What to do next, an index into the prospects.
@@ -27,7 +27,8 @@ pub struct Choice {
 /// Chooses. `host` says how the host stands for a prospect.
 ///
 /// From the list, from the history and of tags that moved the largest saving comes first, so all of them are looked at before
-/// one is brought. What a running pipeline wants is brought as soon as it is looked at: there is no time to compare.
+/// one is brought. What a running pipeline wants is brought as soon as it is looked at: there is no time to compare. One that
+/// names registries which do not answer comes after all others: each of these looks takes its time.
 pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) -> Host, now: f64) -> Choice {
     let keys: Vec<String> = prospects.iter().map(Prospect::key).collect();
     let looks: Vec<_> = keys.iter().map(|key| memory.look(key, now)).collect();
@@ -40,14 +41,17 @@ pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) 
         })
         .collect();
     let mut queue = Vec::new();
-    let (mut look, mut bring, mut wait) = (None, None, None::<f64>);
+    let (mut look, mut bring, mut scan, mut wait) = (None, None, None::<(u32, Next)>, None::<f64>);
     for ranked in in_order_of_need(rank(&candidates, now), &candidates) {
         let at = ranked.index;
         if looks[at].is_some_and(|look| look.here) {
             continue;
         }
         let candidate = &candidates[at];
+        let is_unknown = looks[at].is_some_and(|look| look.missing.is_none());
         let waits = match memory.waits(&keys[at], now) {
+            // Its author might name anything: what cannot be counted beforehand does not come.
+            Waits::Nothing if is_unknown && candidate.source == Source::Scan => Waits::Held(Held::Unknown),
             Waits::Nothing => match may_begin(candidate, &ranked, &host(&prospects[at]), now) {
                 Ok(()) => Waits::Nothing,
                 Err(held) => Waits::Held(held),
@@ -55,12 +59,16 @@ pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) 
             waits => waits,
         };
         if waits == Waits::Nothing {
-            let is_scan = candidate.source == Source::Scan;
-            match looks[at] {
-                None if is_scan && bring.is_none() => bring = Some(Next::Look(at)),
-                None if !is_scan => look = look.or(Some(Next::Look(at))),
-                Some(_) if bring.is_none() => bring = Some(Next::Bring(at, ranked.worth)),
-                _ => {}
+            let next = looks[at].map_or(Next::Look(at), |_| Next::Bring(at, ranked.worth));
+            match next {
+                next if candidate.source == Source::Scan => {
+                    let faults = candidate.pipeline.as_ref().map_or(0, |pipeline| memory.faults(pipeline));
+                    if bring.is_none() && scan.is_none_or(|(least, _)| faults < least) {
+                        scan = Some((faults, next));
+                    }
+                }
+                Next::Bring(..) => bring = bring.or(Some(next)),
+                next => look = look.or(Some(next)),
             }
         }
         if let Some(until) = waits.until().filter(|until| *until > now) {
@@ -69,11 +77,9 @@ pub fn choose(prospects: &[Prospect], memory: &Memory, host: impl Fn(&Prospect) 
         let bytes = candidate.missing.map(|size| size.compressed);
         queue.push(Planned::new(&prospects[at], bytes, &ranked, &waits));
     }
-    let is_scans = |next: &Next| match next {
-        Next::Look(at) | Next::Bring(at, _) => candidates[*at].source == Source::Scan,
-        Next::Wait(_) => false,
-    };
-    let next = bring.filter(is_scans).or(look).or(bring).unwrap_or(Next::Wait(wait));
+    let first = scan.filter(|(faults, _)| *faults == 0);
+    let next = first.map(|(_, next)| next).or(look).or(bring).or(scan.map(|(_, next)| next));
+    let next = next.unwrap_or(Next::Wait(wait));
     Choice { next, queue }
 }
 
@@ -201,6 +207,51 @@ mod tests {
         assert!(matches!(next, Next::Bring(1, _)), "{next:?}");
         let names: Vec<&str> = queue.iter().map(|planned| planned.name.as_str()).collect();
         assert_eq!(names, ["first", "huge", "later", "a"].map(|name| format!("registry.test/{name}:1")));
+    }
+
+    #[test]
+    fn a_pipeline_whose_registries_do_not_answer_comes_after_all_others() {
+        let of = |pipeline: &str, name: &str| {
+            let mut prospect = prospect(name, Source::Scan, Demand::Soon(Soon::Now));
+            prospect.candidate.pipeline = Some(pipeline.to_owned());
+            prospect
+        };
+        let all = [of("p", "a"), of("p", "b"), of("q", "c"), listed("d")];
+        let mut memory = Memory::default();
+        assert_eq!(choice(&all, &memory, IDLE).next, Next::Look(0));
+        memory.answered("p", false, NOW);
+        let order = [2, 2, 3, 3, 0];
+        for (step, expected) in order.into_iter().enumerate() {
+            let next = choice(&all, &memory, IDLE).next;
+            let at = match next {
+                Next::Look(at) => at,
+                Next::Bring(at, _) => at,
+                Next::Wait(_) => panic!("{step}: {next:?}"),
+            };
+            assert_eq!(at, expected, "{step}: {next:?}");
+            let is_look = matches!(next, Next::Look(_));
+            looked(&mut memory, &all[at], is_look.then_some(5));
+        }
+        // One that got an answer since is as good as any other.
+        let mut memory = Memory::default();
+        memory.answered("p", false, NOW);
+        memory.answered("p", true, NOW);
+        assert_eq!(choice(&all, &memory, IDLE).next, Next::Look(0));
+    }
+
+    #[test]
+    fn what_a_pipeline_wants_does_not_come_if_nobody_knows_how_large_it_is() {
+        let unknown = Looked { at: NOW, digest: "sha256:0".to_owned(), here: false, missing: None };
+        for (prospect, held) in
+            [(prospect("base", Source::Scan, Demand::Soon(Soon::Now)), true), (listed("base"), false)]
+        {
+            let mut memory = Memory::default();
+            memory.looked(prospect.key(), unknown.clone());
+            let Choice { next, queue } = choice(&[prospect], &memory, IDLE);
+            assert_eq!(matches!(next, Next::Wait(None)), held, "{next:?}");
+            let waits = held.then(|| "how large it is is not known".to_owned());
+            assert_eq!(queue[0].waits, waits);
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 
 use super::Prefetcher;
 use super::memory::{Looked, Unanswered};
+use super::state::Stop;
 use super::way::Way;
 use crate::daemon::journal::Level;
 use crate::daemon::report::Said;
 use crate::daemon::world::World;
+use crate::engine::StoreKind;
 use crate::fetch::{Arrival, Cause, Coming, Look, PullFault};
 use crate::policy::Size;
 use crate::policy::wanted::{Held, fits};
@@ -22,6 +24,9 @@ impl<W: World> Prefetcher<'_, W> {
             Ok(Look { digest, here, missing, .. }) => {
                 self.reached(prospect);
                 let mut state = self.state.borrow_mut();
+                if let Some(pipeline) = &prospect.candidate.pipeline {
+                    state.memory.answered(pipeline, true, now);
+                }
                 let key = prospect.key();
                 if here {
                     state.scanned.done(&key);
@@ -37,8 +42,14 @@ impl<W: World> Prefetcher<'_, W> {
         }
     }
 
-    /// Brings a prospect, and tells what came of it.
-    pub(super) async fn fetch(&self, way: &Way<W::Engine>, store: &Store, prospect: &Prospect, worth: f64) {
+    /// Brings a prospect that is worth so much, `may` compressed bytes of it at most, and tells what came of it.
+    pub(super) async fn fetch(
+        &self,
+        way: &Way<W::Engine>,
+        store: &Store,
+        prospect: &Prospect,
+        (worth, may): (f64, Option<u64>),
+    ) {
         let (key, begun) = (prospect.key(), self.world.moment().wall);
         let look = self.state.borrow().memory.look(&key, begun.as_secs_f64()).cloned();
         let Some(look) = look else { return };
@@ -63,13 +74,14 @@ impl<W: World> Prefetcher<'_, W> {
             coming.digest.clone_into(&mut digest.borrow_mut());
         };
         self.put_down_now(Some((prospect, begun, look.missing)));
-        let result = self.bring(way, prospect, &look, may_go, &decided).await;
+        let result = self.bring(way, prospect, &look, (may_go, may), &decided).await;
         self.put_down_now(None);
         let going = self.state.borrow_mut().going.take();
         store.drop_leases(LEASES);
         let now = self.world.moment().wall;
         let took = now.saturating_sub(begun);
         let so_far = going.as_ref().map(|going| going.done);
+        let missing = look.missing.map(|missing| missing.compressed);
         let (outcome, bytes, words) = match &result {
             Ok(arrived) => {
                 self.reached(prospect);
@@ -77,12 +89,27 @@ impl<W: World> Prefetcher<'_, W> {
                     Arrival::Pulled => AheadOutcome::Done,
                     Arrival::Here | Arrival::Joined => AheadOutcome::Here,
                 };
-                (outcome, arrived.bytes, String::new())
+                let bytes = match outcome {
+                    // Engines tell of the layers that take a while.
+                    AheadOutcome::Done => arrived.bytes.max(so_far).max(missing),
+                    _ => arrived.bytes,
+                };
+                (outcome, bytes, String::new())
             }
             Err(PullFault::Stopped) => {
                 let gives_way = going.as_ref().and_then(|going| going.gives_way.clone());
                 let words = match gives_way {
-                    Some(image) => format!("a job pulls {image} and gets the link"),
+                    Some(Stop::Job(image)) => format!("a job pulls {image} and gets the link"),
+                    Some(Stop::Bytes) => {
+                        let words = "it is larger than its registry says, and more than may come".to_owned();
+                        self.state.borrow_mut().memory.fail(
+                            key.clone(),
+                            words.clone(),
+                            true,
+                            now.as_secs_f64(),
+                        );
+                        words
+                    }
                     None if *self.ending.borrow() => "the daemon ends".to_owned(),
                     None => "[prefetch] enabled is off now".to_owned(),
                 };
@@ -107,6 +134,10 @@ impl<W: World> Prefetcher<'_, W> {
             outcome,
             words,
         };
+        if let Some(pipeline) = &prospect.candidate.pipeline {
+            let spent = spent(&ahead, missing, way.kind == StoreKind::DockerClassic);
+            self.state.borrow_mut().memory.spend(pipeline, spent, now.as_secs_f64());
+        }
         self.settle(&key, prospect, &ahead);
         store.commit(&Batch { aheads: vec![ahead], ..Batch::default() }, now);
     }
@@ -131,9 +162,6 @@ impl<W: World> Prefetcher<'_, W> {
         let came = ahead.bytes.unwrap_or_default();
         let is_here = matches!(ahead.outcome, AheadOutcome::Done | AheadOutcome::Here);
         let mut state = self.state.borrow_mut();
-        if let Some(pipeline) = &prospect.candidate.pipeline {
-            state.memory.spend(pipeline, came);
-        }
         if is_here {
             let digest = ahead.digest.clone().unwrap_or_default();
             let looked = Looked { at: now, digest, here: true, missing: None };
@@ -188,12 +216,17 @@ impl<W: World> Prefetcher<'_, W> {
                 let (until, is_first) = state.memory.leave_alone(prospect.account(), lasts, now);
                 is_first.then(|| alone(until))
             }
-            Cause::Link if asked => match state.memory.unanswered(prospect, words.clone(), now) {
-                Unanswered::Once { is_news } => {
-                    is_news.then(|| format!("{name} does not come ahead: {words}"))
+            Cause::Link if asked => {
+                if let Some(pipeline) = &prospect.candidate.pipeline {
+                    state.memory.answered(pipeline, false, now);
                 }
-                Unanswered::Often { until, is_news } => is_news.then(|| alone(until)),
-            },
+                match state.memory.unanswered(prospect, words.clone(), now) {
+                    Unanswered::Once { is_news } => {
+                        is_news.then(|| format!("{name} does not come ahead: {words}"))
+                    }
+                    Unanswered::Often { until, is_news } => is_news.then(|| alone(until)),
+                }
+            }
             Cause::Room => {
                 let look = state.memory.look(&key, now);
                 let bytes = look.and_then(|look| look.missing).map_or(0, |missing| missing.unpacked);
@@ -213,6 +246,55 @@ impl<W: World> Prefetcher<'_, W> {
         let account = prospect.account();
         if self.state.borrow_mut().memory.reached(&account) {
             self.journal.say(Level::Notice, format!("{} answers again", account.0));
+        }
+    }
+}
+
+/// Returns what is charged to a pipeline for an image of which so much was missing. `tells_all`: the engine tells of all that
+/// comes; of other ones only large layers are heard, and what was missing counts even if the image did not come.
+fn spent(ahead: &Ahead, missing: Option<u64>, tells_all: bool) -> u64 {
+    let came = ahead.bytes.unwrap_or_default();
+    match ahead.outcome {
+        AheadOutcome::Here => came,
+        AheadOutcome::Cut | AheadOutcome::Failed if tells_all => came,
+        AheadOutcome::Done | AheadOutcome::Cut | AheadOutcome::Failed => {
+            came.max(missing.unwrap_or_default())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::spent;
+    use crate::store::{Ahead, AheadOutcome};
+
+    #[test]
+    fn a_pipeline_is_charged_for_what_may_have_come() {
+        for (outcome, bytes, missing, tells_all, charged) in [
+            (AheadOutcome::Done, None, Some(50), true, 50),
+            (AheadOutcome::Done, Some(0), Some(50), false, 50),
+            (AheadOutcome::Done, Some(90), Some(50), true, 90),
+            (AheadOutcome::Done, Some(90), None, true, 90),
+            (AheadOutcome::Here, Some(0), Some(50), false, 0),
+            (AheadOutcome::Cut, Some(20), Some(50), true, 20),
+            (AheadOutcome::Cut, Some(20), Some(50), false, 50),
+            (AheadOutcome::Failed, None, Some(50), false, 50),
+            (AheadOutcome::Failed, Some(70), Some(50), false, 70),
+        ] {
+            let ahead = Ahead {
+                at: Duration::ZERO,
+                name: String::new(),
+                digest: None,
+                platform: String::new(),
+                source: String::new(),
+                bytes,
+                took: Duration::ZERO,
+                outcome,
+                words: String::new(),
+            };
+            assert_eq!(spent(&ahead, missing, tells_all), charged, "{outcome:?} {bytes:?} {missing:?}");
         }
     }
 }

@@ -63,8 +63,9 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Takes in what a stage tells. Returns the pull that a job is about to begin, or the sources that can be read now.
-    pub fn hear(&mut self, notice: Notice, now: &Moment) -> Heard {
+    /// Takes in what a stage tells. Returns the pull that a job is about to begin, or the sources that can be read now; these are
+    /// kept only where checkouts are read, which `scans` says.
+    pub fn hear(&mut self, notice: Notice, scans: bool, now: &Moment) -> Heard {
         match notice {
             Notice::Prepares { job, owner } => {
                 // An attempt before this one was given up, and what it pulled with it.
@@ -93,6 +94,9 @@ impl Jobs {
                 match self.enter(sources.job.clone(), &sources.owner, now) {
                     Some(known) => {
                         known.preparing = false;
+                        if !scans {
+                            return Heard::Job;
+                        }
                         known.sources = Some(Rc::clone(&sources));
                         Heard::Sources(sources)
                     }
@@ -137,6 +141,11 @@ impl Jobs {
         dead
     }
 
+    /// Forgets what jobs told of their checkouts and their logins.
+    pub fn forget_sources(&mut self) {
+        self.known.values_mut().for_each(|job| job.sources = None);
+    }
+
     /// Returns whether no job is known.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
@@ -166,17 +175,49 @@ pub enum Heard {
     Over(String),
 }
 
+/// What a job tells of its checkout.
+#[cfg(test)]
+pub(super) fn sources_of(job: &str, until: u64) -> Sources {
+    let running = crate::scan::Running {
+        name: "build".to_owned(),
+        stage: "build".to_owned(),
+        tags: Vec::new(),
+        variables: BTreeMap::new(),
+        script: Vec::new(),
+        socket: true,
+        platform: String::new(),
+    };
+    let tokens = Vec::new();
+    Sources {
+        job: job.to_owned(),
+        owner: String::new(),
+        helper: "helper".to_owned(),
+        dir: "/builds".to_owned(),
+        pipeline: "p".to_owned(),
+        running,
+        own: Vec::new(),
+        platform: String::new(),
+        number: 7,
+        project_key: "k".to_owned(),
+        source: None,
+        asker: crate::image::proof::Asker { server: String::new(), project: 4, user_id: None, tokens },
+        credentials: Vec::new(),
+        docker_auth_config: None,
+        allowed_images: Vec::new(),
+        allowed_services: Vec::new(),
+        may_pull: true,
+        until,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::{Heard, Jobs};
-    use crate::image::proof::Asker;
+    use super::{Heard, Jobs, sources_of};
     use crate::job::Owner;
     use crate::moment::{Liveness, Moment, Process};
     use crate::notice::{Notice, Sources};
-    use crate::scan::Running;
 
     fn at(seconds: u64) -> Moment {
         let (wall, boot) = (Duration::from_secs(1_000_000 + seconds), Duration::from_secs(seconds));
@@ -205,36 +246,7 @@ mod tests {
     }
 
     fn sources(job: &str, until: u64) -> Notice {
-        let running = Running {
-            name: "build".to_owned(),
-            stage: "build".to_owned(),
-            tags: Vec::new(),
-            variables: BTreeMap::new(),
-            script: Vec::new(),
-            socket: true,
-            platform: String::new(),
-        };
-        let asker = Asker { server: String::new(), project: 4, user_id: None, tokens: Vec::new() };
-        Notice::Sources(Box::new(Sources {
-            job: job.to_owned(),
-            owner: owner(1),
-            helper: "helper".to_owned(),
-            dir: "/builds".to_owned(),
-            pipeline: "p".to_owned(),
-            running,
-            own: Vec::new(),
-            platform: String::new(),
-            number: 7,
-            project_key: "k".to_owned(),
-            source: None,
-            asker,
-            credentials: Vec::new(),
-            docker_auth_config: None,
-            allowed_images: Vec::new(),
-            allowed_services: Vec::new(),
-            may_pull: true,
-            until: at(until).wall.as_secs(),
-        }))
+        Notice::Sources(Box::new(Sources { owner: owner(1), ..sources_of(job, at(until).wall.as_secs()) }))
     }
 
     #[test]
@@ -253,7 +265,7 @@ mod tests {
             (over("b"), false, false),
         ] {
             let told = format!("{notice:?}");
-            jobs.hear(notice, &at(1));
+            jobs.hear(notice, true, &at(1));
             assert_eq!((jobs.is_preparing(), !jobs.is_empty()), (preparing, known), "{told}");
         }
     }
@@ -261,15 +273,17 @@ mod tests {
     #[test]
     fn a_prepare_that_was_killed_ends_with_its_runner_and_one_that_is_hung_with_its_time() {
         let mut jobs = Jobs::default();
-        jobs.hear(prepares("a", 1), &at(1));
-        jobs.hear(prepares("b", 2), &at(1));
+        jobs.hear(prepares("a", 1), true, &at(1));
+        jobs.hear(prepares("b", 2), true, &at(1));
         let gone = |pid: u32| move |p: Process| if p.pid == pid { Liveness::Gone } else { Liveness::Runs };
         assert_eq!(jobs.forget_dead(&at(5), |_| Liveness::Unknown), [""; 0]);
         assert_eq!(jobs.forget_dead(&at(5), gone(1)), ["a"]);
         assert!(jobs.is_preparing());
         assert_eq!(jobs.forget_dead(&at(5000), |_| Liveness::Runs), ["b"]);
         // Of a job whose beginning nobody heard, its pull is.
-        assert!(matches!(jobs.hear(pulls("c", "x"), &at(6)), Heard::Pull(pull) if pull.bytes == Some(9)));
+        assert!(
+            matches!(jobs.hear(pulls("c", "x"), true, &at(6)), Heard::Pull(pull) if pull.bytes == Some(9))
+        );
         assert!(jobs.is_preparing());
         assert_eq!(jobs.forget_dead(&at(3700), |_| Liveness::Runs), ["c"]);
     }
@@ -283,13 +297,15 @@ mod tests {
             ("another boot", Some((Moment { boot_id: "c".to_owned(), ..at(9) }, 9))),
         ] {
             let mut jobs = Jobs::default();
-            let Heard::Sources(sources) = jobs.hear(sources("a", 60), &at(1)) else { panic!("no sources") };
+            let Heard::Sources(sources) = jobs.hear(sources("a", 60), true, &at(1)) else {
+                panic!("no sources")
+            };
             let memory = std::rc::Rc::downgrade(&sources);
             drop(sources);
             assert!(jobs.sources("a").is_some());
             assert!(jobs.forget_dead(&at(60), |_| Liveness::Runs).is_empty(), "{what}");
             match end {
-                None => assert!(matches!(jobs.hear(over("a"), &at(9)), Heard::Over(job) if job == "a")),
+                None => assert!(matches!(jobs.hear(over("a"), true, &at(9)), Heard::Over(job) if job == "a")),
                 Some((now, pid)) => {
                     let is = |p: Process| if p.pid == pid { Liveness::Gone } else { Liveness::Runs };
                     assert_eq!(jobs.forget_dead(&now, is), ["a"], "{what}");
@@ -300,11 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_kept_only_where_checkouts_are_read() {
+        let mut jobs = Jobs::default();
+        assert!(matches!(jobs.hear(sources("a", 60), false, &at(1)), Heard::Job));
+        assert!(jobs.sources("a").is_none() && !jobs.is_empty());
+        let Heard::Sources(sources) = jobs.hear(sources("a", 60), true, &at(1)) else { panic!("no sources") };
+        let memory = std::rc::Rc::downgrade(&sources);
+        drop(sources);
+        jobs.forget_sources();
+        assert!(jobs.sources("a").is_none() && memory.upgrade().is_none() && !jobs.is_empty());
+    }
+
+    #[test]
     fn more_jobs_than_a_host_has_are_not_kept() {
         let mut jobs = Jobs::default();
         for number in 0..2000 {
-            jobs.hear(prepares(&number.to_string(), 1), &at(1));
-            jobs.hear(over(&format!("over {number}")), &at(1));
+            jobs.hear(prepares(&number.to_string(), 1), true, &at(1));
+            jobs.hear(over(&format!("over {number}")), true, &at(1));
         }
         assert_eq!((jobs.known.len(), jobs.over.len()), (super::MOST, super::MOST));
     }
@@ -312,11 +340,11 @@ mod tests {
     #[test]
     fn a_job_is_over_until_it_comes_again() {
         let mut jobs = Jobs::default();
-        jobs.hear(prepares("a", 1), &at(1));
+        jobs.hear(prepares("a", 1), true, &at(1));
         assert!(!jobs.is_over("a"));
-        jobs.hear(over("a"), &at(2));
+        jobs.hear(over("a"), true, &at(2));
         assert!(jobs.is_over("a") && !jobs.is_over("b"));
-        jobs.hear(prepares("a", 1), &at(3));
+        jobs.hear(prepares("a", 1), true, &at(3));
         assert!(!jobs.is_over("a"));
     }
 }

@@ -1,6 +1,6 @@
 //! What looking and trying taught, for as long as it says something: pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::policy::Size;
 use crate::policy::wanted::Held;
@@ -20,7 +20,7 @@ const LONGEST_ALONE: f64 = 3600.0;
 const FULL: f64 = 300.0;
 /// Seconds for which it counts even though images come and go.
 const FULL_AT_LEAST: f64 = 60.0;
-/// Pipelines whose bytes are counted at most.
+/// Pipelines that are remembered at most.
 const MOST_PIPELINES: usize = 1000;
 
 /// What a registry said of an image.
@@ -90,6 +90,17 @@ pub enum Unanswered {
     },
 }
 
+/// What a pipeline has cost.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pipeline {
+    /// Compressed bytes that were fetched for it.
+    spent: u64,
+    /// How often in a row a registry that it names did not answer.
+    faults: u32,
+    /// When that was last, in seconds.
+    at: f64,
+}
+
 /// What was learned.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -101,7 +112,7 @@ pub struct Memory {
     /// What a registry did not answer about since it last answered.
     unanswered: HashMap<(String, Whose), BTreeSet<String>>,
     jobs_only: BTreeSet<String>,
-    spent: BTreeMap<String, u64>,
+    pipelines: HashMap<String, Pipeline>,
 }
 
 impl Memory {
@@ -198,9 +209,9 @@ impl Memory {
         self.looks.retain(|_, looked| !looked.here);
     }
 
-    /// Forgets all but what counts bytes: settings and logins may be others now.
+    /// Forgets all but what pipelines have cost: settings and logins may be others now.
     pub fn begin_anew(&mut self) {
-        *self = Self { spent: std::mem::take(&mut self.spent), ..Self::default() };
+        *self = Self { pipelines: std::mem::take(&mut self.pipelines), ..Self::default() };
     }
 
     /// Returns what a prospect waits for by what was tried.
@@ -227,16 +238,45 @@ impl Memory {
     }
 
     /// Counts bytes that were fetched for a pipeline.
-    pub fn spend(&mut self, pipeline: &str, bytes: u64) {
-        if self.spent.len() >= MOST_PIPELINES && !self.spent.contains_key(pipeline) {
-            self.spent.pop_first();
-        }
-        *self.spent.entry(pipeline.to_owned()).or_default() += bytes;
+    pub fn spend(&mut self, pipeline: &str, bytes: u64, now: f64) {
+        let known = self.pipeline(pipeline, now);
+        known.spent = known.spent.saturating_add(bytes);
     }
 
     /// Returns the bytes that were fetched for a pipeline.
     pub fn spent(&self, pipeline: &str) -> u64 {
-        self.spent.get(pipeline).copied().unwrap_or_default()
+        self.pipelines.get(pipeline).map_or(0, |known| known.spent)
+    }
+
+    /// Notes whether a registry that a pipeline names answered.
+    pub fn answered(&mut self, pipeline: &str, it_did: bool, now: f64) {
+        if it_did {
+            if let Some(known) = self.pipelines.get_mut(pipeline) {
+                known.faults = 0;
+            }
+        } else {
+            let known = self.pipeline(pipeline, now);
+            known.faults = known.faults.saturating_add(1);
+        }
+    }
+
+    /// Returns how often in a row a registry that a pipeline names did not answer: what others want goes first.
+    pub fn faults(&self, pipeline: &str) -> u32 {
+        self.pipelines.get(pipeline).map_or(0, |known| known.faults)
+    }
+
+    /// What a pipeline has cost, which costs something now. Where too many are known, the one is forgotten that cost something
+    /// longest ago.
+    fn pipeline(&mut self, pipeline: &str, now: f64) -> &mut Pipeline {
+        if self.pipelines.len() >= MOST_PIPELINES && !self.pipelines.contains_key(pipeline) {
+            let oldest = self.pipelines.iter().min_by(|(_, a), (_, b)| a.at.total_cmp(&b.at));
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.pipelines.remove(&oldest);
+            }
+        }
+        let known = self.pipelines.entry(pipeline.to_owned()).or_default();
+        known.at = now;
+        known
     }
 
     /// Forgets what was learned with a job's rights, for it is over.
@@ -432,13 +472,36 @@ mod tests {
     #[test]
     fn what_a_pipeline_fetched_adds_up_and_outlives_new_settings() {
         let mut memory = Memory::default();
-        memory.spend("p", 5);
-        memory.spend("p", 6);
+        memory.spend("p", 5, 0.0);
+        memory.spend("p", 6, 1.0);
         memory.begin_anew();
         assert_eq!((memory.spent("p"), memory.spent("q")), (11, 0));
-        for number in 0..3000 {
-            memory.spend(&format!("{number:04}"), 1);
+        memory.spend("p", u64::MAX, 2.0);
+        assert_eq!(memory.spent("p"), u64::MAX);
+    }
+
+    #[test]
+    fn the_pipeline_is_forgotten_that_fetched_longest_ago() {
+        let mut memory = Memory::default();
+        memory.spend("0", 5, 0.0);
+        for number in 1..2000_u32 {
+            memory.spend(&format!("{number:04}"), 1, f64::from(number));
+            memory.spend("0", 1, f64::from(number));
         }
-        assert_eq!(memory.spent.len(), super::MOST_PIPELINES);
+        assert_eq!(memory.pipelines.len(), super::MOST_PIPELINES);
+        assert_eq!((memory.spent("0"), memory.spent("0001"), memory.spent("1999")), (2004, 0, 1));
+    }
+
+    #[test]
+    fn faults_of_a_pipeline_count_until_a_registry_answers_it() {
+        let mut memory = Memory::default();
+        memory.answered("p", true, 0.0);
+        assert!(memory.pipelines.is_empty(), "that costs nothing");
+        memory.answered("p", false, 1.0);
+        memory.answered("p", false, 2.0);
+        memory.spend("p", 5, 3.0);
+        assert_eq!((memory.faults("p"), memory.faults("q")), (2, 0));
+        memory.answered("p", true, 4.0);
+        assert_eq!((memory.faults("p"), memory.spent("p")), (0, 5));
     }
 }

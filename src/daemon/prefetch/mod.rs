@@ -19,7 +19,7 @@ mod way;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -32,7 +32,6 @@ use super::scanning::{self, ScanDesk, ScanFault};
 use super::world::World;
 use crate::notice::{Inbox, Notice};
 use crate::policy::Cost;
-use crate::settings::ScanMode;
 use crate::store::Store;
 
 /// How long to wait before the socket for notices is opened again.
@@ -48,6 +47,8 @@ pub struct Prefetcher<'a, W: World> {
     state: RefCell<State<W::Engine>>,
     /// Something may be done now that could not before.
     changed: Notify,
+    /// Jobs are known that were not, or fewer.
+    heard_more: Notify,
     /// A checkout is there to be read.
     unread: Notify,
     /// What is being brought makes way.
@@ -64,8 +65,8 @@ impl<'a, W: World> Prefetcher<'a, W> {
         ending: watch::Receiver<bool>,
     ) -> Self {
         let state = RefCell::new(State::new());
-        let (changed, unread, gives_way) = (Notify::new(), Notify::new(), Notify::new());
-        Self { world, journal, ledger, stands, ending, state, changed, unread, gives_way }
+        let [changed, heard_more, unread, gives_way] = std::array::from_fn(|_| Notify::new());
+        Self { world, journal, ledger, stands, ending, state, changed, heard_more, unread, gives_way }
     }
 
     /// Brings images until the daemon is to end. What is under way then is handed over to whoever waits for it, within
@@ -80,7 +81,7 @@ impl<'a, W: World> Prefetcher<'a, W> {
         tokio::select! {
             biased;
             () = self.take_turns() => {}
-            _ = join(self.hear(), self.read_checkouts()) => {}
+            _ = join3(self.hear(), self.read_checkouts(), self.forget_in_time()) => {}
             () = drained => {}
         }
         self.put_down_now(None);
@@ -112,7 +113,7 @@ impl<'a, W: World> Prefetcher<'a, W> {
     fn heard(&self, notice: Notice) {
         let now = self.world.moment();
         let mut state = self.state.borrow_mut();
-        match state.jobs.hear(notice, &now) {
+        match state.jobs.hear(notice, self.scans(), &now) {
             Heard::Job => {}
             Heard::Pull(pull) => {
                 if state.going.as_mut().is_some_and(|going| going.meets(&pull)) {
@@ -120,15 +121,13 @@ impl<'a, W: World> Prefetcher<'a, W> {
                 }
             }
             Heard::Sources(sources) => {
-                let prefetch = &self.stands.borrow().settings.prefetch;
-                if prefetch.enabled && prefetch.scan != ScanMode::Off {
-                    state.put_unread(sources);
-                    self.unread.notify_one();
-                }
+                state.put_unread(sources);
+                self.unread.notify_one();
             }
-            Heard::Over(job) => state.job_is_over(&job),
+            Heard::Over(job) => state.job_is_over(&job, now.wall.as_secs_f64()),
         }
         self.changed.notify_one();
+        self.heard_more.notify_one();
     }
 
     /// Reads the checkouts of running jobs.

@@ -9,6 +9,7 @@ use super::jobs::{JobPull, Jobs};
 use super::memory::Memory;
 use super::scanned::Scanned;
 use super::way::Way;
+use crate::engine::Progress;
 use crate::notice::Sources;
 use crate::policy::wanted::{Loses, Running, cut};
 use crate::prefetch::{Gathered, Prospect};
@@ -125,10 +126,17 @@ impl<E> State<E> {
         self.scanned.wanted().chain(&self.gathered.absent).chain(moved).cloned().collect()
     }
 
+    /// Forgets checkouts, the logins that came with them, and what they said: they are not read any more.
+    pub(super) fn forget_checkouts(&mut self) {
+        self.jobs.forget_sources();
+        self.unread.clear();
+        self.scanned.clear();
+    }
+
     /// Forgets all that came of a job's rights.
-    pub(super) fn job_is_over(&mut self, job: &str) {
+    pub(super) fn job_is_over(&mut self, job: &str, now: f64) {
         self.unread.retain(|sources| sources.job != job);
-        self.scanned.job_is_over(job);
+        self.scanned.job_is_over(job, now);
         self.memory.forget_job(job);
     }
 }
@@ -147,8 +155,19 @@ pub(super) struct Going {
     pub(super) loses: Loses,
     /// How fast the link is, in bytes a second.
     pub(super) link: f64,
-    /// For whom it makes way; `None`: for nobody.
-    pub(super) gives_way: Option<String>,
+    /// Compressed bytes that may come at most; `None`: no limit.
+    pub(super) may: Option<u64>,
+    /// Why it is stopped; `None`: it goes on.
+    pub(super) gives_way: Option<Stop>,
+}
+
+/// Why an image on its way is stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A job pulls this, and gets the link.
+    Job(String),
+    /// More has come than may: it is larger than its registry said.
+    Bytes,
 }
 
 impl Going {
@@ -165,9 +184,20 @@ impl Going {
         };
         let gives_way = cut(&running, pull.bytes, self.link);
         if gives_way {
-            self.gives_way = Some(pull.image.clone());
+            self.gives_way = Some(Stop::Job(pull.image.clone()));
         }
         gives_way
+    }
+
+    /// Takes in how far it is. Returns whether it makes way now, for more came than may.
+    pub(super) fn came(&mut self, progress: &Progress) -> bool {
+        self.done = progress.done;
+        self.total = Some(self.total.unwrap_or_default().max(progress.total));
+        let stops = self.gives_way.is_none() && self.may.is_some_and(|may| self.done > may);
+        if stops {
+            self.gives_way = Some(Stop::Bytes);
+        }
+        stops
     }
 }
 
@@ -175,10 +205,13 @@ impl Going {
 mod tests {
     use std::rc::Rc;
 
-    use super::State;
+    use tokio::time::Instant;
+
+    use super::{Going, State, Stop};
     use crate::daemon::prefetch::memory::Looked;
+    use crate::engine::Progress;
     use crate::policy::Cost;
-    use crate::policy::wanted::{Candidate, Demand, Source};
+    use crate::policy::wanted::{Candidate, Demand, Loses, Source};
     use crate::prefetch::{Gathered, Prospect, Whose, wish};
 
     const NOW: f64 = 1.0e9;
@@ -240,5 +273,24 @@ mod tests {
         let known = all.each_ref().map(|key| state.memory.look(key, NOW).is_some());
         assert_eq!(known, [true, true, false]);
         assert_eq!(state.moved.iter().collect::<Vec<_>>(), [&tag.key()]);
+    }
+
+    #[test]
+    fn what_is_larger_than_it_may_be_is_stopped_once() {
+        for (may, stops) in [(Some(9), [false, true, false]), (None, [false; 3])] {
+            let mut going = Going {
+                content: String::new(),
+                began: Instant::now(),
+                done: 0,
+                total: Some(5),
+                loses: Loses::All,
+                link: 1.0,
+                may,
+                gives_way: None,
+            };
+            let came = [9, 10, 11].map(|done| going.came(&Progress { done, ..Progress::default() }));
+            assert_eq!((came, going.done, going.total), (stops, 11, Some(5)));
+            assert_eq!(going.gives_way, may.map(|_| Stop::Bytes));
+        }
     }
 }

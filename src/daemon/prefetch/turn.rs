@@ -14,6 +14,7 @@ use crate::moment::{Liveness, Moment};
 use crate::outcome::Failure;
 use crate::policy::wanted::Host;
 use crate::prefetch::{self, Prospect, gather, is_idle};
+use crate::settings::ScanMode;
 use crate::store::{Lease, Store};
 
 /// How long an engine that does not answer is left alone; the daemon's rounds see to it meanwhile.
@@ -55,6 +56,7 @@ impl<W: World> Prefetcher<'_, W> {
 
     async fn turn(&self, stands: &Standing) -> Then {
         let settings = &stands.settings;
+        self.forget();
         if !stands.engine {
             self.state.borrow_mut().way = None;
         }
@@ -90,7 +92,7 @@ impl<W: World> Prefetcher<'_, W> {
         }
         let prospects = self.state.borrow().prospects();
         let host = self.host(stands, &store, &now);
-        let Choice { next, queue } = {
+        let (Choice { next, queue }, may) = {
             let state = self.state.borrow();
             let of_prospect = |prospect: &Prospect| Host {
                 pipeline_left: settings.prefetch.pipeline.and_then(|limit| {
@@ -100,7 +102,15 @@ impl<W: World> Prefetcher<'_, W> {
                 backed_off_until: state.memory.alone_until(prospect, wall),
                 ..host
             };
-            choose(&prospects, &state.memory, of_prospect, wall)
+            let choice = choose(&prospects, &state.memory, of_prospect, wall);
+            let may = match choice.next {
+                Next::Bring(at, _) => {
+                    let Host { month_left, pipeline_left, .. } = of_prospect(&prospects[at]);
+                    month_left.into_iter().chain(pipeline_left).min()
+                }
+                _ => None,
+            };
+            (choice, may)
         };
         let has_news = self.state.borrow().gather_at <= wall && !host.idle;
         let waits_for_the_host = has_news || queue.iter().any(|planned| planned.until.is_none());
@@ -111,7 +121,7 @@ impl<W: World> Prefetcher<'_, W> {
                 Then::Again
             }
             Next::Bring(at, worth) => {
-                self.fetch(&way, &store, &prospects[at], worth).await;
+                self.fetch(&way, &store, &prospects[at], (worth, may)).await;
                 Then::Again
             }
             Next::Wait(until) => {
@@ -125,13 +135,59 @@ impl<W: World> Prefetcher<'_, W> {
         }
     }
 
+    /// Forgets the jobs that ended without a word, what nobody expects any more, and checkouts where none is read. Returns whether
+    /// it forgot a job.
+    fn forget(&self) -> bool {
+        let now = self.world.moment();
+        let wall = now.wall.as_secs_f64();
+        let mut state = self.state.borrow_mut();
+        let over = state.jobs.forget_dead(&now, |process| self.world.liveness(process));
+        over.iter().for_each(|job| state.job_is_over(job, wall));
+        state.scanned.forget_late(wall);
+        if !self.scans() {
+            state.forget_checkouts();
+        }
+        !over.is_empty()
+    }
+
+    /// Forgets in time, whatever the turn is at: logins are not kept for as long as an image takes to come.
+    pub(super) async fn forget_in_time(&self) {
+        let mut stands = self.stands.clone();
+        loop {
+            let watch = stands.borrow_and_update().settings.daemon.watch;
+            if self.forget() {
+                self.changed.notify_one();
+            }
+            let (has_jobs, ends) = {
+                let state = self.state.borrow();
+                (!state.jobs.is_empty(), state.scanned.ends())
+            };
+            let wall = self.world.moment().wall.as_secs_f64();
+            let over = async {
+                match Duration::try_from_secs_f64(ends - wall) {
+                    Ok(ends) if !has_jobs || ends < watch => sleep(ends + Duration::from_secs(1)).await,
+                    _ if has_jobs => sleep(watch).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                gone = stands.changed() => if gone.is_err() { return },
+                () = self.heard_more.notified() => {}
+                () = over => {}
+            }
+        }
+    }
+
+    /// Returns whether checkouts are read.
+    pub(super) fn scans(&self) -> bool {
+        let prefetch = &self.stands.borrow().settings.prefetch;
+        prefetch.enabled && prefetch.scan != ScanMode::Off
+    }
+
     /// Takes in what happened since the last turn.
     fn catch_up(&self, stands: &Standing, now: &Moment) {
         let wall = now.wall.as_secs_f64();
         let mut state = self.state.borrow_mut();
-        let over = state.jobs.forget_dead(now, |process| self.world.liveness(process));
-        over.iter().for_each(|job| state.job_is_over(job));
-        state.scanned.forget_late(wall);
         state.take_in(&stands.settings, wall);
         if state.news != stands.news {
             state.news = stands.news;

@@ -55,12 +55,14 @@ impl<E> Way<E> {
 enum Rights {
     Host,
     Job(Rc<Sources>),
+    /// With no login at all.
+    Nobody,
 }
 
 impl Rights {
     fn client(&self) -> Client {
         match self {
-            Self::Host => Client::host(),
+            Self::Host | Self::Nobody => Client::host(),
             Self::Job(sources) => Client {
                 number: sources.number,
                 project: Some(sources.project_key.clone()),
@@ -71,7 +73,7 @@ impl Rights {
 
     fn asker(&self) -> Asker {
         match self {
-            Self::Host => Asker::host(),
+            Self::Host | Self::Nobody => Asker::host(),
             Self::Job(sources) => sources.asker.clone(),
         }
     }
@@ -98,11 +100,12 @@ impl<W: World> Prefetcher<'_, W> {
     }
 
     fn rights(&self, prospect: &Prospect) -> Rights {
-        let sources = match &prospect.whose {
-            Whose::Host => None,
-            Whose::Job(job) => self.state.borrow().jobs.sources(job),
-        };
-        sources.map_or(Rights::Host, Rights::Job)
+        match &prospect.whose {
+            Whose::Host => Rights::Host,
+            Whose::Nobody => Rights::Nobody,
+            // It may have ended since.
+            Whose::Job(job) => self.state.borrow().jobs.sources(job).map_or(Rights::Nobody, Rights::Job),
+        }
     }
 
     /// Asks the registry what an image is now and how much of it is missing. Where nothing is, but its name means something
@@ -121,13 +124,14 @@ impl<W: World> Prefetcher<'_, W> {
         .await
     }
 
-    /// Brings an image for which these may go, and hands its pull over or cuts it where it has to make way.
+    /// Brings an image for which these may go, `may` compressed bytes of it at most, and hands its pull over or cuts it where it
+    /// has to make way.
     pub(super) async fn bring(
         &self,
         way: &Way<W::Engine>,
         prospect: &Prospect,
         look: &Looked,
-        may_go: Vec<String>,
+        (may_go, may): (Vec<String>, Option<u64>),
         decided: OnDecided<'_>,
     ) -> Result<Arrived, PullFault> {
         let image = &prospect.wish.reference;
@@ -141,12 +145,12 @@ impl<W: World> Prefetcher<'_, W> {
             total: look.missing.map(|size| size.compressed),
             loses: way.loses(),
             link: store.cost(image.registry().unwrap_or_default(), Cost::default()).download_bytes_per_second,
+            may,
             gives_way: None,
         });
         let meter = |progress: &Progress| {
-            if let Some(going) = &mut self.state.borrow_mut().going {
-                going.done = progress.done;
-                going.total = Some(going.total.unwrap_or_default().max(progress.total));
+            if self.state.borrow_mut().going.as_mut().is_some_and(|going| going.came(progress)) {
+                self.gives_way.notify_one();
             }
         };
         let decides = |coming: &Coming<'_>| {
@@ -166,7 +170,8 @@ impl<W: World> Prefetcher<'_, W> {
         self.or_give_way(&leave, work).await
     }
 
-    /// Does the work until a job needs the link more, nothing is to be brought any more, or the daemon is to end.
+    /// Does the work until a job needs the link more, more came than may, nothing is to be brought any more, or the daemon is to
+    /// end.
     async fn or_give_way(
         &self,
         leave: &Leave,
@@ -212,6 +217,7 @@ impl<W: World> Prefetcher<'_, W> {
         let operator_dir = self.world.operator_dir(settings);
         let logins = match &rights {
             Rights::Host => Logins::of_host(operator_dir.as_deref(), &log),
+            Rights::Nobody => Logins::of_host(None, &log),
             Rights::Job(sources) => {
                 let payload: Vec<PayloadCredential> = sources
                     .credentials
@@ -223,7 +229,9 @@ impl<W: World> Prefetcher<'_, W> {
                     })
                     .collect();
                 let variable = sources.docker_auth_config.as_ref();
-                Logins::from_parts(&payload, variable, operator_dir.as_deref(), &log)
+                // Else jobs have what belongs to the user of their runner, which is not that of this daemon.
+                let for_jobs = operator_dir.filter(|_| settings.pull.docker_config_dir.is_some());
+                Logins::from_parts(&payload, variable, for_jobs.as_deref(), &log)
             }
         };
         let (client, asker) = (rights.client(), rights.asker());

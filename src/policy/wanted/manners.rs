@@ -75,6 +75,8 @@ pub enum Held {
     },
     /// Nothing is saved by it.
     NotWorth,
+    /// Nobody knows how large it is, and it is to be counted beforehand.
+    Unknown,
 }
 
 impl Held {
@@ -111,6 +113,7 @@ impl fmt::Display for Held {
             }
             Self::TooDear { .. } => f.write_str("what would have to go for it is worth more"),
             Self::NotWorth => f.write_str("nothing would be saved"),
+            Self::Unknown => f.write_str("how large it is is not known"),
         }
     }
 }
