@@ -3,6 +3,7 @@
 mod host;
 mod killed;
 mod prefetch;
+mod prefetch_bounds;
 mod prefetch_noise;
 mod prefetch_scans;
 mod prefetch_troubles;

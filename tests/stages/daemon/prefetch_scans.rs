@@ -11,8 +11,8 @@ use super::prefetch::{MIB, image};
 use crate::world::{APP, SECOND, World};
 
 const DIR: &str = "/builds/group/project";
-const BASE: &str = "registry.test/base/one:1";
-const TOOL: &str = "registry.test/base/tool:1";
+pub(super) const BASE: &str = "registry.test/base/one:1";
+pub(super) const TOOL: &str = "registry.test/base/tool:1";
 const PIPELINE: &str = "
 stages: [build, test]
 compile: {stage: build, script: [docker build .]}
@@ -20,7 +20,7 @@ check: {stage: test, image: registry.test/base/tool:1, script: [make check]}
 ";
 
 /// A host whose job builds an image with the engine's own socket.
-fn building() -> DaemonHost {
+pub(super) fn building() -> DaemonHost {
     let mut host = DaemonHost::new();
     let mut world = World::warm().variable("CI_PROJECT_DIR", DIR).variable("CI_JOB_STAGE", "build");
     world.settings.job.volumes.push(VolumeSetting::Bind {
@@ -42,7 +42,7 @@ fn building() -> DaemonHost {
 }
 
 impl DaemonHost {
-    async fn gets_sources(&self) {
+    pub(super) async fn gets_sources(&self) {
         self.world.prepare().await.fine();
         self.world.stage("get_sources").run().await.fine();
     }
