@@ -50,7 +50,15 @@ pub fn gather(store: &Store, sight: &Sight, settings: &Settings, local: LocalTim
     if prefetch.poll.is_some() {
         let in_use = foresight.to_look_up().into_iter();
         let in_use = in_use.filter(|tag| of_jobs && ground.names.contains(tag));
-        let moved = in_use.filter_map(|tag| foresight.moved(tag, ground.absent(tag)?));
+        let moved = in_use.filter_map(|tag| {
+            let image = ground.absent(tag)?;
+            // One for which no job will probably come is looked up all the same: once jobs do, it is known to have moved.
+            Some(
+                foresight
+                    .moved(tag, image)
+                    .unwrap_or_else(|| Candidate::of_nobody(tag, image.missing, image.cost)),
+            )
+        });
         for prospect in moved.filter_map(|candidate| ground.foreseen(candidate)) {
             let is_new = gathered.looked_up.iter().all(|known| known.key() != prospect.key());
             gathered.looked_up.extend(is_new.then_some(prospect));

@@ -66,7 +66,10 @@ impl<W: World> Prefetcher<'_, W> {
             key.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
         });
         let State { gathered, moved, memory, looked_up, .. } = &mut *state;
-        let tags = gathered.looked_up.iter().filter(|prospect| !moved.contains(&prospect.key()));
+        // One that is to be brought is looked at then.
+        let is_coming =
+            |prospect: &Prospect| prospect.candidate.is_wanted() && moved.contains(&prospect.key());
+        let tags = gathered.looked_up.iter().filter(|prospect| !is_coming(prospect));
         tags.map(|prospect| {
             let name = &prospect.candidate.name;
             let is_denied = memory.jobs_only().contains(name);

@@ -76,3 +76,24 @@ pub struct Candidate {
     /// The pipeline that wants it; `None` where none says so.
     pub pipeline: Option<String>,
 }
+
+impl Candidate {
+    /// The image of a tag that may have moved, and for which no job will probably come.
+    pub fn of_nobody(name: &str, missing: Option<Size>, cost: Cost) -> Self {
+        Self {
+            name: name.to_owned(),
+            platform: String::new(),
+            source: Source::Moved,
+            demand: Demand::Rate(0.0),
+            cold: 1.0,
+            missing,
+            cost,
+            pipeline: None,
+        }
+    }
+
+    /// Returns whether any use of it is expected.
+    pub fn is_wanted(&self) -> bool {
+        self.demand != Demand::Rate(0.0)
+    }
+}

@@ -66,8 +66,13 @@ impl DaemonHost {
 
     /// Writes down that jobs used an image every day of the last two weeks.
     pub(super) fn used_daily(&self, name: &str) {
+        self.used_on(name, (1..=14).rev());
+    }
+
+    /// Writes down that jobs used an image so many days ago.
+    fn used_on(&self, name: &str, days: impl Iterator<Item = u32>) {
         let now = hearth::host::now();
-        for day in (1..=14).rev() {
+        for day in days {
             let one = Use {
                 reference: name.parse().unwrap(),
                 project: Some("project".to_owned()),
@@ -244,6 +249,27 @@ async fn a_tag_in_use_that_moves_is_brought_within_the_hour() {
     let prepared = host.world.prepare().await.fine();
     assert_eq!(host.world.fake.count(Call::Pull), pulls + 1, "{}", prepared.log.text());
     host.world.cleans_up().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_no_job_will_want_soon_is_known_to_have_moved_and_is_not_brought() {
+    let mut host = DaemonHost::new();
+    host.world = World::new();
+    host.used_on(APP, [3].into_iter());
+    host.world.prepare().await.fine();
+    host.job_ends().await;
+    host.world.fake.publish(APP, image("new", 20));
+    host.with_daemon(async |_| {
+        sleep(7200 * SECOND).await;
+        let next = host.report().prefetch.next;
+        let waits = next
+            .iter()
+            .find(|planned| planned.source == "moved")
+            .and_then(|planned| planned.waits.as_deref());
+        assert_eq!(waits, Some("nothing would be saved"), "{next:?}");
+        assert_eq!(host.came(), [""; 0], "{}", host.told());
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
