@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::engine::RegistryLogin;
 use crate::host::read_bounded;
 use crate::image::{AuthBook, AuthSources, Credentials, ImageRef, Lookup, PayloadCredential, Source};
-use crate::job::JobSpec;
+use crate::job::{JobSpec, RegistryCredential};
 use crate::joblog::JobLog;
 use crate::secret::Secret;
 
@@ -48,16 +48,7 @@ pub struct Logins {
 impl Logins {
     /// Reads all sources; what was ignored is said in the job log.
     pub fn read(job: &JobSpec, operator_dir: Option<&Path>, log: &JobLog) -> Self {
-        let payload: Vec<PayloadCredential> = job
-            .credentials
-            .iter()
-            .map(|c| PayloadCredential {
-                url: c.url.clone(),
-                username: c.username.clone(),
-                password: c.password.clone(),
-            })
-            .collect();
-        Self::from_parts(&payload, job.docker_auth_config.as_ref(), operator_dir, log)
+        Self::from_parts(&job.credentials, job.docker_auth_config.as_ref(), operator_dir, log)
     }
 
     /// Reads the logins of what belongs to no job: the operator's alone.
@@ -67,16 +58,24 @@ impl Logins {
 
     /// As [`Self::read`], where there is no job any more but only what it came with.
     pub fn from_parts(
-        payload: &[PayloadCredential],
+        credentials: &[RegistryCredential],
         job_variable: Option<&Secret>,
         operator_dir: Option<&Path>,
         log: &JobLog,
     ) -> Self {
         let operator = operator_dir.and_then(|dir| operator_config(dir, log));
+        let payload: Vec<PayloadCredential> = credentials
+            .iter()
+            .map(|c| PayloadCredential {
+                url: c.url.clone(),
+                username: c.username.clone(),
+                password: c.password.clone(),
+            })
+            .collect();
         let (book, warnings) = AuthBook::read(AuthSources {
             job_variable: job_variable.map(|config| config.expose()),
             operator_config: operator.as_deref(),
-            payload,
+            payload: &payload,
         });
         for warning in warnings {
             log.warn(format!("WARNING: {warning}"));

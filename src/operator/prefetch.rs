@@ -1,6 +1,5 @@
 //! `hearth prefetch IMAGE…`: brings images before any job asks, by the way that jobs' images come, and says what that takes.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,8 +15,8 @@ use crate::engine::Engine;
 use crate::evict::{Disks, Sight};
 use crate::fetch::flight::Departure;
 use crate::fetch::{
-    self, Arrival, Arrived, Cause, Client, Coming, Fetcher, Leases, Logins, Look, OnDecided, PullFault,
-    Registries, RoomRule, Storage,
+    self, Arrived, Cause, Client, Coming, Fetcher, Leases, Logins, Look, OnDecided, PullFault, Registries,
+    RoomRule, Storage,
 };
 use crate::host::Who;
 use crate::image::proof::Asker;
@@ -27,8 +26,8 @@ use crate::outcome::Failure;
 use crate::plan::ImageWish;
 use crate::policy::wanted::{Candidate, Demand, Fit, Source, fits, rank};
 use crate::policy::{Cost, Size};
-use crate::prefetch;
-use crate::store::{Ahead, AheadOutcome, Announced, Batch, Made};
+use crate::prefetch::{self, Announcing, ended};
+use crate::store::{Ahead, Batch};
 
 /// The word that stands for this command among those who fetch ahead.
 const SOURCE: &str = "command";
@@ -289,27 +288,15 @@ impl<E: Engine, R: Registries> Command<'_, '_, E, R> {
         let began = self.desk.now();
         let store = &self.at.store;
         let name = wanted.wish.reference.normalized();
-        let digest = RefCell::new(wanted.looked.as_ref().ok().map(|look| look.digest.clone()));
-        let made = RefCell::new(Vec::<Made>::new());
-        let decided = |coming: &Coming<'_>| {
-            let announce = |digest: &str| {
-                let announced = Announced { name: digest.to_owned(), at: began.wall, grace: GRACE };
-                store.announce(&announced, began.wall)
-            };
-            made.borrow_mut().extend(coming.digests().filter_map(announce));
-            *digest.borrow_mut() = Some(coming.digest.to_owned());
-        };
-        let result = self.brought(wanted, row, &decided).await;
-        let digest = digest.take();
-        if result.is_err() {
-            made.take().iter().for_each(|made| store.withdraw(made));
-        }
+        let looked = wanted.looked.as_ref().ok().map(|look| look.digest.clone());
+        let announcing = Announcing::new(store, began.wall, GRACE, looked);
+        let result = self.brought(wanted, row, &|coming: &Coming<'_>| announcing.decided(coming)).await;
+        let digest = announcing.end(result.is_ok());
         let took = self.desk.now().since(&began).unwrap_or_default();
-        let (outcome, bytes, words) = match &result {
-            Ok(Arrived { how: Arrival::Pulled, bytes, .. }) => (AheadOutcome::Done, *bytes, String::new()),
-            Ok(_) => (AheadOutcome::Here, Some(0), String::new()),
-            Err(PullFault::Stopped) => (AheadOutcome::Cut, None, String::new()),
-            Err(fault) => (AheadOutcome::Failed, None, fault.words()),
+        let (outcome, bytes) = ended(&result, None, wanted.missing().map(|missing| missing.compressed));
+        let words = match &result {
+            Ok(_) | Err(PullFault::Stopped) => String::new(),
+            Err(fault) => fault.words(),
         };
         let (platform, source) = (wanted.platform(), SOURCE.to_owned());
         let ahead = Ahead { at: began.wall, name, digest, platform, source, bytes, took, outcome, words };

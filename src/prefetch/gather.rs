@@ -1,21 +1,16 @@
 //! What this host itself might want: the operator's list, and what its jobs are likely to use again.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use super::prospect::{Prospect, Whose, wish};
 use crate::evict::Sight;
 use crate::image::{ImageRef, Platform};
+use crate::plan::ImageWish;
 use crate::policy::prefetch::Moves;
-use crate::policy::wanted::{Absent, Candidate, Demand, Foresight, Source};
-use crate::policy::{Cost, DueTime, LocalTime, Size};
+use crate::policy::wanted::{Absent, Candidate, Demand, Foresight, Source, claim};
+use crate::policy::{Cost, LocalTime, Size};
 use crate::settings::{Listed, ListedImage, Settings};
 use crate::store::{ContentKey, Store};
-
-/// Seconds for which an image is kept that came without a time at which it is wanted.
-const DAY: f64 = 86_400.0;
-/// Seconds for which one is kept after its time: jobs are late.
-const LATE: f64 = 3600.0;
 
 /// What this host might want.
 #[derive(Debug, Default)]
@@ -27,7 +22,7 @@ pub struct Gathered {
 }
 
 /// Returns whether there is nothing that this host might want, so that nothing has to be looked at.
-pub fn is_idle(store: &Store, settings: &Settings) -> bool {
+pub fn wants_nothing(store: &Store, settings: &Settings) -> bool {
     let prefetch = &settings.prefetch;
     let of_jobs = (prefetch.history || prefetch.poll.is_some()) && settings.job.may_pull();
     prefetch.images.is_empty() && !(of_jobs && store.newest_fact().is_some())
@@ -103,15 +98,15 @@ impl<'a> Ground<'a> {
     fn foreseen(&self, candidate: Candidate) -> Option<Prospect> {
         let image: ImageRef = candidate.name.parse().ok()?;
         let platform = self.settings.job.platform.clone();
-        let (why, until) = match (candidate.demand, candidate.source) {
-            (Demand::At(at), _) => ("a schedule uses it".to_owned(), at + LATE),
-            (Demand::Soon(_), _) => ("a pipeline that has begun uses it next".to_owned(), self.now + LATE),
-            (_, Source::Moved) => ("its tag has moved".to_owned(), self.now + DAY),
-            _ => ("jobs use it".to_owned(), self.now + DAY),
+        let why = match (candidate.demand, candidate.source) {
+            (Demand::At(_), _) => "a schedule uses it",
+            (Demand::Soon(_), _) => "a pipeline that has begun uses it next",
+            (_, Source::Moved) => "its tag has moved",
+            _ => "jobs use it",
         };
         let platform_text = platform.as_ref().map(ToString::to_string).unwrap_or_default();
         let candidate = Candidate { platform: platform_text, ..candidate };
-        Some(Prospect { candidate, wish: wish(image, platform), whose: Whose::Host, why, until })
+        Some(self.of_host(candidate, wish(image, platform), why.to_owned()))
     }
 
     /// The operator's list: what is not here, and what is here and may have moved.
@@ -158,9 +153,9 @@ impl<'a> Ground<'a> {
         local: LocalTime,
     ) -> Prospect {
         let due = listed.at.iter().map(|at| (at.next_in(local), at)).min_by_key(|(next, _)| *next);
-        let (demand, why, until) = match due {
-            None => (Demand::Listed, "in the list".to_owned(), self.now + DAY),
-            Some((next, at)) => self.at(next, at),
+        let (demand, why) = match due {
+            None => (Demand::Listed, "in the list".to_owned()),
+            Some((next, at)) => (Demand::At(self.now + next.as_secs_f64()), format!("in the list for {at}")),
         };
         let candidate = Candidate {
             name: image.normalized(),
@@ -172,12 +167,12 @@ impl<'a> Ground<'a> {
             cost: self.store.cost(image.registry().unwrap_or_default(), Cost::default()),
             pipeline: None,
         };
-        Prospect { candidate, wish: wish(image, platform.cloned()), whose: Whose::Host, why, until }
+        self.of_host(candidate, wish(image, platform.cloned()), why)
     }
 
-    fn at(&self, next: Duration, at: &DueTime) -> (Demand, String, f64) {
-        let due = self.now + next.as_secs_f64();
-        (Demand::At(due), format!("in the list for {at}"), due + LATE)
+    fn of_host(&self, candidate: Candidate, wish: ImageWish, why: String) -> Prospect {
+        let claim = claim(&candidate, self.now);
+        Prospect { candidate, wish, whose: Whose::Host, why, until: claim.at + claim.grace }
     }
 
     /// What is missing of a tag's image as it was when a job used it last; `None`: none has.

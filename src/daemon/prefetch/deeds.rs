@@ -1,6 +1,6 @@
 //! What a turn does: a look at a registry, or one image brought; and what is told and remembered of it.
 
-use std::cell::RefCell;
+use std::time::Duration;
 
 use super::Prefetcher;
 use super::memory::{Looked, Unanswered};
@@ -10,11 +10,11 @@ use crate::daemon::journal::Level;
 use crate::daemon::report::Said;
 use crate::daemon::world::World;
 use crate::engine::StoreKind;
-use crate::fetch::{Arrival, Cause, Coming, Look, PullFault};
+use crate::fetch::{Cause, Coming, Look, PullFault};
 use crate::policy::Size;
 use crate::policy::wanted::{Held, fits};
-use crate::prefetch::{LEASES, Prospect};
-use crate::store::{Ahead, AheadOutcome, Announced, Batch, Made, Store};
+use crate::prefetch::{Announcing, LEASES, Prospect, ended};
+use crate::store::{Ahead, AheadOutcome, Batch, Store};
 use crate::units::ByteSize;
 
 impl<W: World> Prefetcher<'_, W> {
@@ -61,18 +61,8 @@ impl<W: World> Prefetcher<'_, W> {
         if self.state.borrow().jobs.is_preparing() {
             return;
         }
-        // From the moment on at which it is here, it is not the first to go: this very image, since its name stands for the
-        // one too that its tag moves away from. What is decided now comes, whatever the look said.
-        let (made, digest) = (RefCell::new(Vec::<Made>::new()), RefCell::new(look.digest.clone()));
-        let decided = |coming: &Coming<'_>| {
-            let announce = |digest: &str| {
-                let announced =
-                    Announced { name: digest.to_owned(), at: begun, grace: prospect.grace(begun) };
-                store.announce(&announced, begun)
-            };
-            made.borrow_mut().extend(coming.digests().filter_map(announce));
-            coming.digest.clone_into(&mut digest.borrow_mut());
-        };
+        let announcing = Announcing::new(store, begun, prospect.grace(begun), Some(look.digest.clone()));
+        let decided = |coming: &Coming<'_>| announcing.decided(coming);
         self.put_down_now(Some((prospect, begun, look.missing)));
         let result = self.bring(way, prospect, &look, (may_go, may), &decided).await;
         self.put_down_now(None);
@@ -82,51 +72,22 @@ impl<W: World> Prefetcher<'_, W> {
         let took = now.saturating_sub(begun);
         let so_far = going.as_ref().map(|going| going.done);
         let missing = look.missing.map(|missing| missing.compressed);
-        let (outcome, bytes, words) = match &result {
-            Ok(arrived) => {
+        let (outcome, bytes) = ended(&result, so_far, missing);
+        let words = match &result {
+            Ok(_) => {
                 self.reached(prospect);
-                let outcome = match arrived.how {
-                    Arrival::Pulled => AheadOutcome::Done,
-                    Arrival::Here | Arrival::Joined => AheadOutcome::Here,
-                };
-                let bytes = match outcome {
-                    // Engines tell of the layers that take a while.
-                    AheadOutcome::Done => arrived.bytes.max(so_far).max(missing),
-                    _ => arrived.bytes,
-                };
-                (outcome, bytes, String::new())
+                String::new()
             }
-            Err(PullFault::Stopped) => {
-                let gives_way = going.as_ref().and_then(|going| going.gives_way.clone());
-                let words = match gives_way {
-                    Some(Stop::Job(image)) => format!("a job pulls {image} and gets the link"),
-                    Some(Stop::Bytes) => {
-                        let words = "it is larger than its registry says, and more than may come".to_owned();
-                        self.state.borrow_mut().memory.fail(
-                            key.clone(),
-                            words.clone(),
-                            true,
-                            now.as_secs_f64(),
-                        );
-                        words
-                    }
-                    None if *self.ending.borrow() => "the daemon ends".to_owned(),
-                    None => "[prefetch] enabled is off now".to_owned(),
-                };
-                (AheadOutcome::Cut, so_far, words)
-            }
+            Err(PullFault::Stopped) => self.stopped(&key, going.and_then(|going| going.gives_way), now),
             Err(fault) => {
                 self.failed(prospect, fault, false, now.as_secs_f64());
-                (AheadOutcome::Failed, so_far, fault.words())
+                fault.words()
             }
         };
-        if result.is_err() {
-            made.take().iter().for_each(|made| store.withdraw(made));
-        }
         let ahead = Ahead {
             at: begun,
             name: prospect.candidate.name.clone(),
-            digest: Some(digest.into_inner()),
+            digest: announcing.end(result.is_ok()),
             platform: prospect.candidate.platform.clone(),
             source: prospect.candidate.source.to_string(),
             bytes,
@@ -140,6 +101,21 @@ impl<W: World> Prefetcher<'_, W> {
         }
         self.settle(&key, prospect, &ahead);
         store.commit(&Batch { aheads: vec![ahead], ..Batch::default() }, now);
+    }
+
+    /// Says why an image was stopped on its way; one that is larger than it may be is not tried again soon.
+    fn stopped(&self, key: &str, gives_way: Option<Stop>, now: Duration) -> String {
+        match gives_way {
+            Some(Stop::Job(image)) => format!("a job pulls {image} and gets the link"),
+            Some(Stop::Bytes) => {
+                let words = "it is larger than its registry says, and more than may come";
+                let memory = &mut self.state.borrow_mut().memory;
+                memory.fail(key.to_owned(), words.to_owned(), true, now.as_secs_f64());
+                words.to_owned()
+            }
+            None if *self.ending.borrow() => "the daemon ends".to_owned(),
+            None => "[prefetch] enabled is off now".to_owned(),
+        }
     }
 
     /// Returns the images that may go for what is missing of another one.

@@ -13,7 +13,7 @@ use crate::evict::{Evictor, Here, Sight};
 use crate::moment::{Liveness, Moment};
 use crate::outcome::Failure;
 use crate::policy::wanted::Host;
-use crate::prefetch::{self, Prospect, gather, is_idle};
+use crate::prefetch::{self, Prospect, gather, wants_nothing};
 use crate::settings::ScanMode;
 use crate::store::{Lease, Store};
 
@@ -73,13 +73,13 @@ impl<W: World> Prefetcher<'_, W> {
         let wall = now.wall.as_secs_f64();
         self.catch_up(stands, &now);
         // Nothing is asked where there is nothing to want.
-        if is_idle(&store, settings) && self.state.borrow().scanned.wanted().next().is_none() {
+        if wants_nothing(&store, settings) && self.state.borrow().scanned.wanted().next().is_none() {
             self.put_down(Vec::new(), Some(&store));
             return Then::Rest(None);
         }
         let Ok(way) = self.way(stands).await else { return Then::Rest(Some(ENGINE_PAUSE)) };
         let preparing = self.state.borrow().jobs.is_preparing();
-        let gathers_at = |is_free| match is_idle(&store, settings) {
+        let gathers_at = |is_free| match wants_nothing(&store, settings) {
             true => f64::INFINITY,
             false => self.state.borrow().gathers_at(is_free),
         };

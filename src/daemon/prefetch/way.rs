@@ -16,8 +16,8 @@ use crate::fetch::flight::{Departure, Leave};
 use crate::fetch::{
     Arrived, Client, Coming, Desk, Fetcher, Leases, Logins, Look, OnDecided, PullFault, RoomRule, Storage,
 };
+use crate::image::Platform;
 use crate::image::proof::Asker;
-use crate::image::{PayloadCredential, Platform};
 use crate::job::Owner;
 use crate::joblog::JobLog;
 use crate::notice::Sources;
@@ -219,19 +219,10 @@ impl<W: World> Prefetcher<'_, W> {
             Rights::Host => Logins::of_host(operator_dir.as_deref(), &log),
             Rights::Nobody => Logins::of_host(None, &log),
             Rights::Job(sources) => {
-                let payload: Vec<PayloadCredential> = sources
-                    .credentials
-                    .iter()
-                    .map(|c| PayloadCredential {
-                        url: c.url.clone(),
-                        username: c.username.clone(),
-                        password: c.password.clone(),
-                    })
-                    .collect();
                 let variable = sources.docker_auth_config.as_ref();
                 // Else jobs have what belongs to the user of their runner, which is not that of this daemon.
                 let for_jobs = operator_dir.filter(|_| settings.pull.docker_config_dir.is_some());
-                Logins::from_parts(&payload, variable, for_jobs.as_deref(), &log)
+                Logins::from_parts(&sources.credentials, variable, for_jobs.as_deref(), &log)
             }
         };
         let (client, asker) = (rights.client(), rights.asker());
